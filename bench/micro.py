@@ -1,0 +1,111 @@
+"""What fibers cost: coir beside Boost.Fiber and the bare context switch.
+
+A round runs the benchmark program once for each library, in a process of its own, and the rounds of
+the libraries take turns. A figure is the median of all rounds.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+
+import measuring
+
+# Row, what is to be reached at least, and where a minimal runtime without I/O stands; in ns.
+ROWS = (
+    ("yield_2_fibers_ns", 20, 8),
+    ("yield_2_places_ns", None, None),  # the same where the processor guesses wrongly
+    ("yield_100000_fibers_ns", 60, 24),
+    ("spawn_join_ns", 120, 20),
+    ("batch_10000_per_fiber_ns", 150, 45),
+    ("hand_over_round_trip_ns", 60, 21),
+    ("buffered_item_ns", 10, 2.3),
+    ("condition_round_trip_ns", 60, 32),
+    ("timeout_set_and_cancelled_ns", 60, 27),
+    ("wait_without_timeout_ns", None, None),  # tells what the limit adds to the row above
+)
+EXIT_UNAVAILABLE = 77  # of the program: the backend that COIR_BACKEND asks for cannot be had
+LIBRARIES = ("coir", "boost", "bare")
+NO_BARE = {"buffered_item_ns"}  # a switch serves many items
+PROCESS_SECONDS = 120
+
+
+def run(program, library, seconds, place):
+    """One process; {row: ns}. Raises when a benchmark did not do its work."""
+    command = [program, f"--benchmark_filter=^{library}:", f"--benchmark_min_time={seconds}",
+               "--benchmark_format=json"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          preexec_fn=place, timeout=PROCESS_SECONDS)
+    if done.returncode == EXIT_UNAVAILABLE:
+        print(f"micro: {done.stderr.strip()}", file=sys.stderr)
+        sys.exit(EXIT_UNAVAILABLE)
+    if done.returncode != 0:
+        raise RuntimeError(f"{library}: exit status {done.returncode}\n{done.stderr}")
+    figures = {}
+    for entry in json.loads(done.stdout)["benchmarks"]:
+        if entry.get("error_occurred"):
+            raise RuntimeError(f"{entry['name']}: {entry['error_message']}")
+        row = entry["name"].split(":", 1)[1].split("/", 1)[0]
+        figures[row] = entry["cpu_time"]
+    return figures
+
+
+def measure(program, rounds, seconds, place):
+    """All rounds; {library: {row: [ns, ...]}}. Raises when a row is missing."""
+    figures = {library: {} for library in LIBRARIES}
+    for number in range(rounds):
+        for library in LIBRARIES:
+            for row, ns in run(program, library, seconds, place).items():
+                figures[library].setdefault(row, []).append(ns)
+        print(f"       round {number + 1} of {rounds} done", flush=True)
+    for library in LIBRARIES:
+        missing = {row for row, _, _ in ROWS} - set(figures[library])
+        if missing - (NO_BARE if library == "bare" else set()):
+            raise RuntimeError(f"{library}: no figure for {', '.join(sorted(missing))}")
+    return figures
+
+
+def table_row(row, target, floor, figures):
+    """One line of the table, as strings."""
+    ns = {library: measuring.median(figures[library].get(row)) for library in LIBRARIES}
+    reached = "" if target is None else "yes" if ns["coir"] <= target else "no"
+    return [
+        row, measuring.number(ns["coir"]),
+        measuring.number(measuring.spread_percent(figures["coir"][row]), 0),
+        "" if target is None else f"{target:g}", "" if floor is None else f"{floor:g}",
+        measuring.number(ns["boost"]), measuring.number(ns["bare"]), reached,
+    ]
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="micro.sh", description=__doc__.splitlines()[0])
+    parser.add_argument("build", help="the build directory")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=0.1, help="for each benchmark, at least")
+    parser.add_argument("--quick", action="store_true", help="3 short rounds; figures are rough")
+    parser.add_argument("--smoke", action="store_true",
+                        help="1 tiny round: checks that every benchmark does its work")
+    arguments = parser.parse_args()
+    rounds, seconds = arguments.rounds, arguments.seconds
+    cpu, _ = measuring.cpus()
+    priority = measuring.probe_priority()
+    if arguments.quick:
+        rounds, seconds = 3, 0.02
+    if arguments.smoke:
+        rounds, seconds, cpu, priority = 1, 0.001, None, "none"
+    place = measuring.placed(cpu, priority, PROCESS_SECONDS)
+    print(f"micro: {rounds} rounds, CPU {cpu}, {measuring.describe_priority(priority)}; medians "
+          "in ns of processor time", flush=True)
+    measuring.warn_of_other_work("micro")
+    figures = measure(os.path.join(arguments.build, "bench/micro"), rounds, seconds, place)
+    head = ["row", "coir", "spread %", "target", "floor", "Boost.Fiber", "bare switch", "reached"]
+    measuring.print_table(head, [table_row(*row, figures) for row in ROWS])
+    print("micro: ok")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (OSError, RuntimeError, subprocess.TimeoutExpired) as error:
+        sys.exit(f"micro: {error}")

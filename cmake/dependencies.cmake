@@ -1,0 +1,15 @@
+# Everything comes from Debian 12 packages; `./dev` installs them.
+find_package(PkgConfig REQUIRED)
+find_package(Threads REQUIRED)
+
+set(Boost_USE_STATIC_LIBS ON)
+find_package(Boost 1.81 REQUIRED COMPONENTS context)
+
+# liburing is linked statically, so that its waits never meet a hook of the same name.
+pkg_check_modules(LIBURING REQUIRED liburing>=2.3)
+find_library(COIR_LIBURING_ARCHIVE NAMES liburing.a REQUIRED)
+# A target and not a path: an installed package must find the archive of its own machine
+# (cmake/coir-config.cmake.in).
+add_library(coir::liburing STATIC IMPORTED)
+set_target_properties(coir::liburing PROPERTIES IMPORTED_LOCATION ${COIR_LIBURING_ARCHIVE})
+set(COIR_LIBURING_STATIC coir::liburing)

@@ -1,0 +1,68 @@
+/// What a hook is made of. A hook is three steps:
+///
+///     COIR_HOOK ssize_t recv(int fd, void* data, size_t size, int flags) {
+///       if (!on_fiber()) return real::recv(fd, data, size, flags);          // 1 off a fiber
+///       return finish(io::recv(fd, data, size, flags, io::posix_manners));  // 2 and 3
+///     }
+///
+/// To add one: write it in the file of its family, its real function into real.hpp, its name into
+/// exports.map and its row into docs/hooks.md. A test compares the last two with the library that
+/// was built.
+///
+/// Invariants:
+///   1 Off a fiber a hook calls libc's own function, which stays a cancellation point and sets
+///     errno itself.
+///   2 On a fiber nothing reads or writes errno until finish(): while the fiber was parked others
+///     used errno too.
+///   3 No C++ exception leaves a hook, for its callers are C frames. Only the forced unwinding of
+///     pthread_cancel passes through, off a fiber: hooks of cancellation points are not noexcept.
+///   4 Off a fiber a hook allocates nothing and needs no constructor to have run: allocators read
+///     files while they start, and constructors of other libraries run before ours.
+#pragma once
+
+#include "hooks/finish.hpp"
+#include "hooks/real.hpp"
+
+#include <coir/offload.hpp>
+
+#include <cerrno>
+#include <system_error>
+
+#include <sys/types.h>
+
+/// Marks an exported hook. Everything else in the library is hidden.
+#define COIR_HOOK extern "C" __attribute__((visibility("default")))
+/// The same hook under another of libc's names for it.
+#define COIR_HOOK_ALIAS(hook) __attribute__((visibility("default"), alias(#hook)))
+
+namespace coir::hooks {
+
+/// True when a hooked call is to cooperate: the thread is a worker, and the running fiber has no
+/// `off` scope open. Any thread, before constructors too; in a forked child the thread is no worker
+/// any more.
+bool on_fiber() noexcept;
+
+/// What a libc function returned on an offload thread, and the errno that it left there.
+template <class Result>
+struct offloaded_result {
+  Result value;
+  int error;
+};
+
+/// Runs `call` on an offload thread while the fiber is parked; a kill waits until it has returned,
+/// for libc writes into the caller's buffers. Without a thread to run on it blocks this one
+/// instead, which is slower but right.
+template <class Call>
+auto offloaded(Call call) noexcept -> offloaded_result<decltype(call())> {
+  auto keep_errno = [&] {
+    auto value = call();
+    return offloaded_result<decltype(call())>{value, errno};
+  };
+  try {
+    return coir::offload(keep_errno);
+  } catch (const std::system_error&) {
+    return keep_errno();
+  }
+}
+
+}  // namespace coir::hooks

@@ -1,0 +1,131 @@
+/// Connected byte streams: what tcp_stream and unix_stream have in common.
+#pragma once
+
+#include <coir/export.hpp>
+#include <coir/net/address.hpp>
+#include <coir/net/buffer.hpp>
+#include <coir/net/error.hpp>
+#include <coir/net/expiry.hpp>
+
+#include <cstddef>
+#include <initializer_list>
+#include <memory>
+#include <span>
+
+namespace coir::io {
+class COIR_API stream_socket;
+}
+
+namespace coir::net {
+
+/// Which half of a connection.
+enum class direction {
+  read,   ///< what comes from the peer
+  write,  ///< what goes to the peer
+  both,   ///< the whole connection
+};
+
+/// A connected socket that carries bytes in order. Owns its descriptor, which is non-blocking and
+/// closed on exec. Movable; an object that was moved from, or made without arguments, is empty, and
+/// its calls fail with std::errc::bad_file_descriptor.
+///
+/// One fiber may read while another writes. Several readers (or writers) are served one after
+/// another, each call for itself. All fibers that use one stream must belong to one worker: the
+/// thread of the first call that waits, which becomes a worker if it is none. close() may come
+/// while others wait; moving, assigning and destroying may not, until those have returned.
+///
+/// Calls that read keep to the read deadline of expiry, calls that write and open to its write
+/// deadline. A call that moves many bytes counts its deadline over the whole call. Errors are
+/// reported as <coir/net/error.hpp> says. No call raises SIGPIPE: writing to a stream that the peer
+/// has closed fails with std::errc::broken_pipe.
+class COIR_API stream : public expiry {
+ public:
+  /// Reads what there is, at least one byte and at most the size of `into`; parks until there is
+  /// something. Returns how many bytes it was: 0 at the end of the stream, or when `into` is empty.
+  /// Throws fiber_exit when killed.
+  std::size_t read_some(mutable_buffer into);
+  std::size_t read_some(mutable_buffer into, std::error_code& ec);
+  /// Reads until `into` is full; parks meanwhile. Returns its size. An end of the stream before
+  /// that is net::errc::end_of_stream; the exception is a partial_transfer, and the twin returns
+  /// how many bytes were read before the error. Throws fiber_exit when killed; what was read before
+  /// is then lost.
+  std::size_t read_exactly(mutable_buffer into);
+  std::size_t read_exactly(mutable_buffer into, std::error_code& ec);
+
+  /// Writes at least one byte of `from`, and as many as fit without waiting further; parks while
+  /// none fits. Returns how many bytes it was: 0 only when `from` is empty. Throws fiber_exit when
+  /// killed.
+  std::size_t write_some(const_buffer from);
+  std::size_t write_some(const_buffer from, std::error_code& ec);
+  /// Writes all of `from`; parks as often as the peer is slow. Returns its size; an empty buffer
+  /// succeeds at once. The exception is a partial_transfer, and the twin returns how many bytes
+  /// were written before the error. Throws fiber_exit when killed; a part may have been written.
+  std::size_t write_all(const_buffer from);
+  std::size_t write_all(const_buffer from, std::error_code& ec);
+  /// write_all of several buffers, one behind the other, without copying them together:
+  /// `write_parts({head, body})`.
+  std::size_t write_parts(std::span<const const_buffer> parts);
+  std::size_t write_parts(std::span<const const_buffer> parts, std::error_code& ec);
+  std::size_t write_parts(std::initializer_list<const_buffer> parts) {
+    return write_parts(std::span(parts.begin(), parts.size()));
+  }
+  std::size_t write_parts(std::initializer_list<const_buffer> parts, std::error_code& ec) {
+    return write_parts(std::span(parts.begin(), parts.size()), ec);
+  }
+
+  /// Ends one half of the connection, or both; never parks. After `write` the peer reads what was
+  /// written before and then the end of the stream. After `read` the calls that read get what has
+  /// come already, then the end.
+  void shutdown(direction which);
+  void shutdown(direction which, std::error_code& ec) noexcept;
+  /// Closes the descriptor; never parks. Fibers that wait in this object wake with
+  /// std::errc::bad_file_descriptor. Closing an empty or closed stream does nothing. The destructor
+  /// does the same and drops the error.
+  void close();
+  void close(std::error_code& ec) noexcept;
+  /// False for an empty or closed stream. Never parks.
+  bool is_open() const noexcept;
+
+  /// The address of this end; never parks.
+  address local_address() const;
+  address local_address(std::error_code& ec) const noexcept;
+  /// The address of the other end; std::errc::not_connected when the peer has reset the connection.
+  /// Never parks.
+  address peer_address() const;
+  address peer_address(std::error_code& ec) const noexcept;
+
+  /// The descriptor, for getsockopt and the like; -1 when closed. The stream still owns it: it must
+  /// not be closed, and not be made blocking. Never parks.
+  int native_handle() const noexcept;
+  /// Gives the descriptor up: the stream is empty and the caller owns what is returned (-1 when
+  /// there was none), still non-blocking. No fiber may wait in the stream. Never parks.
+  int release() noexcept;
+
+ protected:
+  stream() noexcept;
+  /// Takes over a connected, non-blocking descriptor; closes it if there is no memory.
+  explicit stream(int fd);
+  stream(stream&& other) noexcept;
+  stream& operator=(stream&& other) noexcept;
+  ~stream();
+
+  /// Makes the socket and connects it to `peer`; parks. The stream must be empty or closed, with no
+  /// fiber in it.
+  void open_socket(const address& peer, coir::detail::deadline until, std::error_code& ec);
+  /// Makes `fd` non-blocking, if it is a stream socket of a family that `accepts_family` knows.
+  static void prepare_adoption(int fd, bool (*accepts_family)(int), std::error_code& ec) noexcept;
+  /// Throws `ec` with "`what` PEER".
+  [[noreturn]] void fail(const char* what, const std::error_code& ec) const;
+
+ private:
+  void hold(int fd);
+  bool begin_call(std::error_code& ec) const;
+  [[noreturn]] void fail_after(std::size_t bytes, const char* what,
+                               const std::error_code& ec) const;
+  std::string message(const char* what, const std::error_code& ec) const;
+
+  /// Kept after close(), since fibers that wait in it wake later; null when empty.
+  std::unique_ptr<io::stream_socket> socket_;
+};
+
+}  // namespace coir::net

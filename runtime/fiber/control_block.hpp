@@ -1,0 +1,168 @@
+/// The control block of a fiber: passive data; the verbs live above it.
+///
+/// Control blocks lie densely beside each other, apart from the stacks and from the rest of what is
+/// known of a fiber: following the run queue then touches few cache lines even with 100,000 fibers.
+/// Their memory is never given back, only reused, so that a late wake from another thread meets a
+/// control block, if perhaps a later fiber's: every wait therefore tolerates a wake without a
+/// cause.
+#pragma once
+
+#include <coir/detail/waiter.hpp>
+
+#include "runtime/base/inbox.hpp"
+#include "runtime/base/timer_node.hpp"
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+namespace coir::detail {
+
+/// Where a fiber is. Read and written by its worker only.
+enum class fiber_state : std::uint8_t {
+  free,       ///< in its fiber_pool
+  ready,      ///< in the run queue
+  running,    ///< on the processor
+  parked,     ///< waits; anyone may make it ready
+  suspended,  ///< inside a context's switch_to; only a switch goes on with it
+  ended,      ///< its function has returned; leaves its stack with the next switch
+};
+
+/// The C++ runtime's record of exceptions being handled. Its layout is fixed by the Itanium C++
+/// ABI.
+struct exception_globals {
+  void* caught = nullptr;
+  unsigned int uncaught = 0;
+};
+
+struct control_block;
+
+/// What a thread keeps for the code that runs on it and each fiber must own. The addresses are
+/// looked up once per thread: compilers cache them over a switch anyhow, which is right only
+/// because a fiber never changes its thread. A worker is one of these.
+struct thread_slots {
+  exception_globals* exceptions = nullptr;
+  int* error_number = nullptr;
+  control_block* running = nullptr;
+
+  /// Looks up the addresses of the calling thread.
+  void adopt_this_thread() noexcept;
+};
+
+struct stack_memory {
+  std::byte* bottom = nullptr;  ///< lowest usable byte; the guard ends here
+  std::size_t bytes = 0;        ///< usable
+  std::byte* top() const noexcept { return bottom + bytes; }
+};
+
+/// What a switch does not touch.
+struct fiber_record {
+  control_block* owner = nullptr;
+  timer_node timer;       ///< of the park
+  remote_call wake_call;  ///< posted to its worker by other threads
+  std::atomic<bool> wake_is_posted{false};
+  void (*entry)(control_block&) = nullptr;
+  void* argument = nullptr;  ///< for `entry`: the task or the raw context
+  void* mailbox = nullptr;   ///< of a context switch
+  stack_memory stack;        ///< empty for a thread's main fiber
+  std::uint32_t number = 0;  ///< its place in the pool's slab, for colouring
+  std::uint64_t id = 0;
+  const char* name = "fiber";        ///< owned by the task
+  const void* spawn_site = nullptr;  ///< an address in the code that spawned it
+  void* sanitizer = nullptr;         ///< asan: fake stack; tsan: fiber
+
+  /// The fiber whose `timer` this is.
+  static control_block& owner_of(timer_node& node) noexcept {
+    return owner_of(&node, offsetof(fiber_record, timer));
+  }
+  /// The fiber whose `wake_call` this is.
+  static control_block& owner_of(remote_call& call) noexcept {
+    return owner_of(&call, offsetof(fiber_record, wake_call));
+  }
+
+  static control_block& owner_of(void* member, std::size_t offset) noexcept {
+    void* const start = static_cast<std::byte*>(member) - offset;
+    return *static_cast<fiber_record*>(start)->owner;
+  }
+};
+
+/// One cache line: all that a switch touches.
+struct alignas(64) control_block {
+  void* context = nullptr;  ///< where it goes on: boost's fcontext_t, valid while it does not run
+  control_block* next = nullptr;   ///< run queue
+  thread_slots* home = nullptr;    ///< its worker; constant from the first use on
+  fiber_record* record = nullptr;  ///< constant
+  exception_globals exceptions;
+  int error_number = 0;  ///< errno while it does not run
+  fiber_state state = fiber_state::free;
+  wait_reason why = wait_reason::none;  ///< while parked, for reports
+  bool kill_pending = false;      ///< fiber_exit is to be thrown at its next interruptible wait
+  bool is_interruptible = false;  ///< while parked
+  bool timed_out = false;         ///< its timer ended the park
+  std::uint8_t calls_without_park = 0;  ///< fairness budget
+};
+
+static_assert(sizeof(control_block) == 64);
+
+/// FIFO of fibers through control_block::next.
+class fiber_list {
+ public:
+  bool empty() const noexcept { return head_ == nullptr; }
+
+  void push_back(control_block& f) noexcept {
+    f.next = nullptr;
+    (tail_ ? tail_->next : head_) = &f;
+    tail_ = &f;
+  }
+
+  /// Takes the first fiber, null when there is none, and asks for the stacks of some that come
+  /// after it.
+  control_block* pop_front() noexcept {
+    control_block* const first = head_;
+    if (!first) return nullptr;
+    head_ = first->next;
+    if (head_) {
+      prefetch();
+    } else {
+      tail_ = nullptr;
+      places_ahead_ = 0;
+    }
+    return first;
+  }
+
+  /// Queues a parked fiber; does nothing with one that is not parked: its wake is on the way
+  /// already.
+  void make_ready(control_block& f) noexcept {
+    if (f.state != fiber_state::parked) return;
+    f.state = fiber_state::ready;
+    push_back(f);
+  }
+
+ private:
+  /// With many fibers each switch meets a stack that has left the cache. Known a few switches
+  /// ahead, that costs half.
+  static constexpr int places_ahead_max = 6;
+
+  /// The head has moved on by one place; `ahead_` is to stay that many places before it.
+  void prefetch() noexcept {
+    if (places_ahead_ > 0) {
+      --places_ahead_;
+    } else {
+      ahead_ = head_;
+    }
+    for (int step = 0; step < 2 && places_ahead_ < places_ahead_max && ahead_->next;
+         ++step, ++places_ahead_) {
+      ahead_ = ahead_->next;
+      __builtin_prefetch(ahead_->context, 1);
+      __builtin_prefetch(static_cast<char*>(ahead_->context) + 64, 1);
+      __builtin_prefetch(static_cast<char*>(ahead_->context) + 128, 1);
+    }
+  }
+
+  control_block* head_ = nullptr;
+  control_block* tail_ = nullptr;
+  control_block* ahead_ = nullptr;  ///< valid while places_ahead_ > 0: the last one prefetched
+  int places_ahead_ = 0;            ///< how many places behind the head it stands
+};
+
+}  // namespace coir::detail

@@ -1,0 +1,240 @@
+/// Fibers: spawn, fiber<T>, joinall, spawn_after, and what a fiber may ask of itself.
+///
+/// The library is implicit: the first call on a thread makes that thread a worker, and its own
+/// stack the worker's main fiber. Fibers of one worker take turns; one gives up its worker only in
+/// calls whose description says "parks".
+#pragma once
+
+#include <coir/detail/task.hpp>
+
+#include <cstdint>
+#include <ranges>
+#include <string>
+
+namespace coir {
+
+class pool;
+
+/// Handle of a spawned function that returns T: gevent's Greenlet. Copies share one state. Dropping
+/// the last handle does not end the fiber; it runs on detached. Unless a member says otherwise: the
+/// handle must not be empty, and any thread may call.
+template <class T = void>
+class fiber {
+ public:
+  /// An empty handle: valid() is false.
+  fiber() noexcept = default;
+  /// Wraps a task that was started; used by spawn.
+  explicit fiber(detail::task_ref<detail::task_of<T>> state) noexcept : state_(std::move(state)) {}
+
+  /// False for an empty handle. Never parks.
+  bool valid() const noexcept { return static_cast<bool>(state_); }
+
+  /// Parks until the fiber has ended, in whatever way. Throws fiber_exit when the caller is killed,
+  /// std::logic_error when a fiber joins itself.
+  void join() const { state_->wait_until(detail::never); }
+  /// As join, but for no longer than `timeout`; true when the fiber has ended.
+  template <class Rep, class Period>
+  bool join_for(std::chrono::duration<Rep, Period> timeout) const {
+    return state_->wait_until(detail::deadline_after(timeout));
+  }
+  /// As join, but until `when` at the latest; true when the fiber has ended.
+  template <class Duration>
+  bool join_until(std::chrono::time_point<std::chrono::steady_clock, Duration> when) const {
+    return state_->wait_until(detail::deadline_at(when));
+  }
+
+  /// Parks until the fiber has ended; returns its value, or rethrows what it threw, as often as
+  /// asked. The reference lives as long as a handle does. A killed fiber has no value: throws
+  /// fiber_exit, unless T is void.
+  decltype(auto) get() & { return take_result(); }
+  /// As get() on a handle that is about to go: returns the value itself, moved when no other handle
+  /// shares it.
+  T get() && {
+    if constexpr (std::is_void_v<T>) {
+      take_result();
+    } else if constexpr (std::is_copy_constructible_v<T>) {
+      T& value = take_result();
+      return state_->is_unique() ? T(std::move(value)) : T(value);
+    } else {
+      return std::move(take_result());
+    }
+  }
+  /// As get, but throws coir::timeout when the fiber has not ended within `timeout`.
+  template <class Rep, class Period>
+  decltype(auto) get_for(std::chrono::duration<Rep, Period> timeout) & {
+    if (!join_for(timeout)) throw coir::timeout();
+    return take_result();
+  }
+
+  /// Ends the fiber: fiber_exit is thrown in it at the call where it waits; one that has not begun
+  /// never runs. With `wait`, parks until it has ended. Killing an ended fiber, or one already
+  /// killed, does nothing more. A fiber that kills itself gets fiber_exit at once. Throws
+  /// fiber_exit when the caller is killed while it waits.
+  void kill(bool wait = true) const {
+    state_->request_kill();
+    if (wait) state_->wait_until(detail::never);
+  }
+
+  /// True once the fiber has ended. Never parks.
+  bool ready() const noexcept { return state_->ready(); }
+  /// True once the fiber has ended without an error; a killed fiber counts as successful, as in
+  /// gevent. Never parks.
+  bool successful() const noexcept { return state_->successful(); }
+  /// What the fiber threw, or null; must be ready(). Never parks.
+  std::exception_ptr exception() const noexcept { return state_->error(); }
+  /// The name it was given, or "fiber". Never parks.
+  const std::string& name() const noexcept { return state_->name(); }
+  /// The number shown in reports, unique in the process. Never parks.
+  std::uint64_t id() const noexcept { return state_->id(); }
+
+ private:
+  friend class pool;
+
+  decltype(auto) take_result() {
+    state_->wait_until(detail::never);
+    state_->rethrow();
+    if constexpr (!std::is_void_v<T>) {
+      if (!state_->value) throw fiber_exit();
+      return static_cast<T&>(*state_->value);
+    }
+  }
+
+  detail::task_ref<detail::task_of<T>> state_;
+};
+
+namespace detail {
+
+template <class Function, class... Args>
+auto make_bound_task(Function&& f, Args&&... args) {
+  using result = std::invoke_result_t<std::decay_t<Function>, std::decay_t<Args>...>;
+  using bound = bound_task<result, std::decay_t<Function>, std::decay_t<Args>...>;
+  return task_ref<task_of<result>>(
+      new bound(std::forward<Function>(f), std::forward<Args>(args)...));
+}
+
+/// An address inside the code that calls spawn.
+[[gnu::always_inline]] inline const void* here() noexcept {
+  return __builtin_extract_return_addr(__builtin_return_address(0));
+}
+
+template <class R>
+fiber<R> started(task_ref<task_of<R>> state, const attributes& how, const void* site) {
+  state->retain();
+  start_task(state.get(), how, site);
+  return fiber<R>(std::move(state));
+}
+
+}  // namespace detail
+
+/// Runs `f(args...)`, decayed and moved into it as std::thread does, in a new fiber of the calling
+/// thread's worker. The fiber begins once the caller parks, after those spawned before it. An
+/// exception that leaves `f` is reported once on stderr, kept for get(), and ends only that fiber.
+/// Throws std::system_error when there is no memory for a stack. Never parks; any thread (which
+/// becomes a worker).
+template <class Function, class... Args>
+  requires std::invocable<std::decay_t<Function>, std::decay_t<Args>...>
+[[gnu::noinline]] auto spawn(Function&& f, Args&&... args) {
+  return detail::started(
+      detail::make_bound_task(std::forward<Function>(f), std::forward<Args>(args)...), attributes{},
+      detail::here());
+}
+
+/// spawn with a name and a stack size.
+template <class Function, class... Args>
+  requires std::invocable<std::decay_t<Function>, std::decay_t<Args>...>
+[[gnu::noinline]] auto spawn(const attributes& how, Function&& f, Args&&... args) {
+  return detail::started(
+      detail::make_bound_task(std::forward<Function>(f), std::forward<Args>(args)...), how,
+      detail::here());
+}
+
+/// spawn, but the fiber begins only after `delay`: gevent's spawn_later. Killing it before then
+/// means it never runs.
+template <class Rep, class Period, class Function, class... Args>
+  requires std::invocable<std::decay_t<Function>, std::decay_t<Args>...>
+[[gnu::noinline]] auto spawn_after(std::chrono::duration<Rep, Period> delay, Function&& f,
+                                   Args&&... args) {
+  auto state = detail::make_bound_task(std::forward<Function>(f), std::forward<Args>(args)...);
+  state->retain();
+  detail::start_task_at(state.get(), attributes{}, detail::here(), detail::deadline_after(delay));
+  return fiber(std::move(state));
+}
+
+/// Deduces fiber<T> from a task.
+template <class T>
+fiber(detail::task_ref<detail::task_of<T>>) -> fiber<T>;
+
+namespace detail {
+
+template <class Range>
+std::size_t join_each(Range&& fibers, deadline until) {
+  std::size_t ended = 0;
+  for (auto&& f : fibers)
+    ended += f.join_until(std::chrono::steady_clock::time_point(
+        std::chrono::nanoseconds(until == never ? deadline{INT64_MAX} : until)));
+  return ended;
+}
+
+}  // namespace detail
+
+/// Parks until every fiber of the range has ended; returns how many have, which is all of them.
+/// Failures are silent here: ask each with get(). Throws fiber_exit when the caller is killed. The
+/// range must not change meanwhile.
+template <std::ranges::input_range Range>
+std::size_t joinall(Range&& fibers) {
+  return detail::join_each(fibers, detail::never);
+}
+
+/// As joinall, but for no longer than `timeout` in all; returns how many have ended. The others run
+/// on.
+template <std::ranges::input_range Range, class Rep, class Period>
+std::size_t joinall(Range&& fibers, std::chrono::duration<Rep, Period> timeout) {
+  return detail::join_each(fibers, detail::deadline_after(timeout));
+}
+
+/// What the running fiber may ask of itself. On a thread that is no worker yet, each makes it one.
+namespace this_fiber {
+
+/// Parks behind all fibers that are ready now; returns at once when there are none, after a look at
+/// timers and I/O. Throws fiber_exit when the fiber is killed meanwhile.
+COIR_API void yield();
+/// The number of the running fiber, unique in the process; never parks.
+COIR_API std::uint64_t id();
+/// The name of the running fiber: as spawned, or "main"; never parks.
+COIR_API std::string name();
+
+}  // namespace this_fiber
+
+namespace detail {
+/// Parks until the deadline; throws fiber_exit when killed.
+COIR_API void sleep_until(deadline until);
+}  // namespace detail
+
+namespace this_fiber {
+
+/// Parks for at least `length`; zero or less is a yield(). Throws fiber_exit when the fiber is
+/// killed meanwhile.
+template <class Rep, class Period>
+void sleep_for(std::chrono::duration<Rep, Period> length) {
+  if (length <= length.zero()) return yield();
+  detail::sleep_until(detail::deadline_after(length));
+}
+
+/// Parks until `when` at the earliest. Throws fiber_exit when the fiber is killed meanwhile.
+template <class Duration>
+void sleep_until(std::chrono::time_point<std::chrono::steady_clock, Duration> when) {
+  detail::sleep_until(detail::deadline_at(when));
+}
+
+}  // namespace this_fiber
+
+/// gevent's name for this_fiber::sleep_for.
+template <class Rep, class Period>
+void sleep(std::chrono::duration<Rep, Period> length) {
+  this_fiber::sleep_for(length);
+}
+
+/// gevent's sleep(0): this_fiber::yield.
+inline void yield() { this_fiber::yield(); }
+
+}  // namespace coir

@@ -1,0 +1,72 @@
+/// The one way in which a fiber waits for the kernel, and the loop around it: try, await readiness,
+/// try again.
+#pragma once
+
+#include "runtime/io/io.hpp"
+#include "runtime/sched/worker.hpp"
+
+#include <cerrno>
+
+namespace coir::io {
+
+/// How long the caller of one cooperative call still waits. With POSIX manners the descriptor is
+/// asked, once, when the call would block for the first time.
+class patience {
+ public:
+  explicit patience(wait_mode mode) noexcept : mode_(mode) {}
+
+  /// To be called before a wait; -EAGAIN when the descriptor is O_NONBLOCK.
+  int before_wait(int fd, short events) noexcept {
+    return mode_.posix && !is_asked_ ? ask_descriptor(fd, events) : 0;
+  }
+  detail::deadline until() const noexcept { return mode_.until; }
+  /// The error of a wait that the deadline ended.
+  int timeout_error() const noexcept { return timeout_error_; }
+
+ private:
+  int ask_descriptor(int fd, short events) noexcept;
+
+  wait_mode mode_;
+  bool is_asked_ = false;
+  int timeout_error_ = -ETIMEDOUT;
+};
+
+/// Parks until the reactor has completed `op`, whose fields are set; returns its result, -ETIMEDOUT
+/// or -ECANCELED. When the kernel owns its buffer, stays parked after those until the kernel has
+/// let go of it; a result that came first is returned. -EOPNOTSUPP: this reactor does not perform
+/// it.
+std::int64_t await(detail::operation& op, detail::deadline until) noexcept;
+
+/// Parks until `fd` has one of `events` or an error; 0 or -errno.
+int await_ready(int fd, short events, patience& left) noexcept;
+
+/// Parks for a millisecond, for what gives no notice; 0, -ECANCELED, -EBADF when `fd` was closed
+/// meanwhile, or the error of a deadline that has passed.
+int pause(int fd, const patience& left) noexcept;
+
+/// Calls `attempt` until it does not say -EAGAIN, awaiting `events` in between. Some descriptors
+/// call themselves ready when they are not (a unix datagram socket whose receiver's queue is full):
+/// after several such answers it looks again only now and then.
+template <class Attempt>
+ssize_t cooperate(int fd, short events, patience& left, Attempt attempt) noexcept {
+  constexpr int answers_believed = 8;  // rivals for one descriptor cause some, too
+  for (int answers = 0;; ++answers) {
+    const ssize_t result = attempt();
+    if (result != -EAGAIN) {
+      detail::worker::current_or_null()->count_call();
+      return result;
+    }
+    if (const int error = await_ready(fd, events, left); error < 0) return error;
+    if (answers < answers_believed) continue;
+    if (const int error = pause(fd, left); error < 0) return error;
+  }
+}
+
+/// The same for a call that consists of one attempt.
+template <class Attempt>
+ssize_t cooperate(int fd, short events, wait_mode mode, Attempt attempt) noexcept {
+  patience left(mode);
+  return cooperate(fd, events, left, attempt);
+}
+
+}  // namespace coir::io

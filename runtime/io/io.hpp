@@ -1,0 +1,134 @@
+/// Cooperative system calls: what net and hooks stand on.
+///
+/// Each behaves as the POSIX call of its name on a blocking descriptor, whatever mode the
+/// descriptor is in, but parks the fiber where that would block the thread. Each returns the value
+/// of the system call or -errno, never touches errno, and never throws. Besides the call's own
+/// errors:
+///   -ETIMEDOUT  the deadline of `mode` passed first (nothing was transferred)
+///   -EAGAIN     mode.posix: the descriptor is O_NONBLOCK and the call would block, or its
+///               SO_RCVTIMEO or SO_SNDTIMEO passed
+///   -ECANCELED  the fiber is being killed; the C++ edge then calls detail::throw_if_interrupted()
+///   -EBADF      the descriptor was closed through io::close while the fiber waited for it
+/// To be called on a worker thread only (worker::current_or_null() is set); any fiber, the main
+/// fiber included.
+#pragma once
+
+#include <coir/detail/clock.hpp>
+#include <coir/export.hpp>
+
+#include <cstddef>
+
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/select.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+namespace coir::io {
+
+/// How long a call may park, and whose manners it keeps.
+struct wait_mode {
+  detail::deadline until = detail::never;
+  /// Consult the descriptor where the call would block: fail with -EAGAIN when it is O_NONBLOCK,
+  /// and honour its SO_RCVTIMEO or SO_SNDTIMEO. Costs system calls only then.
+  bool posix = false;
+};
+
+/// The manners of a hooked libc call.
+inline constexpr wait_mode posix_manners{detail::never, true};
+
+// Sockets. MSG_DONTWAIT in `flags` means: do not park.
+COIR_API ssize_t recv(int fd, void* data, std::size_t size, int flags, wait_mode mode) noexcept;
+COIR_API ssize_t recvfrom(int fd, void* data, std::size_t size, int flags, sockaddr* from,
+                          socklen_t* from_size, wait_mode mode) noexcept;
+COIR_API ssize_t recvmsg(int fd, msghdr* message, int flags, wait_mode mode) noexcept;
+COIR_API ssize_t send(int fd, const void* data, std::size_t size, int flags,
+                      wait_mode mode) noexcept;
+COIR_API ssize_t sendto(int fd, const void* data, std::size_t size, int flags, const sockaddr* to,
+                        socklen_t to_size, wait_mode mode) noexcept;
+COIR_API ssize_t sendmsg(int fd, const msghdr* message, int flags, wait_mode mode) noexcept;
+/// accept4(2): `flags` are SOCK_NONBLOCK and SOCK_CLOEXEC.
+COIR_API int accept(int fd, sockaddr* peer, socklen_t* peer_size, int flags,
+                    wait_mode mode) noexcept;
+COIR_API int connect(int fd, const sockaddr* peer, socklen_t peer_size, wait_mode mode) noexcept;
+
+// Any descriptor: sockets, pipes, eventfds, ttys, regular files.
+COIR_API ssize_t read(int fd, void* data, std::size_t size, wait_mode mode) noexcept;
+COIR_API ssize_t readv(int fd, const iovec* parts, int count, wait_mode mode) noexcept;
+COIR_API ssize_t write(int fd, const void* data, std::size_t size, wait_mode mode) noexcept;
+COIR_API ssize_t writev(int fd, const iovec* parts, int count, wait_mode mode) noexcept;
+
+// Files. The kernel owns the buffer meanwhile: deadline and kill stay parked until it is done with
+// it.
+COIR_API ssize_t pread(int fd, void* data, std::size_t size, off_t offset, wait_mode mode) noexcept;
+COIR_API ssize_t pwrite(int fd, const void* data, std::size_t size, off_t offset,
+                        wait_mode mode) noexcept;
+COIR_API int fsync(int fd, wait_mode mode) noexcept;
+COIR_API int fdatasync(int fd, wait_mode mode) noexcept;
+
+/// Parks until `fd` has one of `events` (POLLIN, POLLOUT, …) or an error; returns what it has.
+/// -EPERM does not occur: what cannot be waited for (regular files) is ready at once.
+COIR_API int wait_ready(int fd, short events, detail::deadline until) noexcept;
+/// poll(2); returns 0 when the deadline passes. A negative descriptor is ignored, as POSIX says.
+COIR_API int poll(pollfd* fds, nfds_t count, detail::deadline until) noexcept;
+/// select(2); returns 0 when the deadline passes. Descriptors past FD_SETSIZE are allowed for sets
+/// that hold them.
+COIR_API int select(int count, fd_set* readable, fd_set* writable, fd_set* exceptional,
+                    detail::deadline until) noexcept;
+/// epoll_wait(2) on the program's own epoll descriptor; returns 0 when the deadline passes.
+COIR_API int epoll_wait(int epoll_fd, epoll_event* events, int capacity,
+                        detail::deadline until) noexcept;
+/// Parks until the deadline; 0, or -ECANCELED when the fiber is being killed. A deadline of 0 gives
+/// nobody a turn: that is yield().
+COIR_API int sleep_until(detail::deadline until) noexcept;
+/// Lets the fibers that are ready run first; 0, or -ECANCELED when the fiber is being killed.
+COIR_API int yield() noexcept;
+
+/// Wakes everybody, on any worker, who waits for `fd`, with -EBADF, then closes it. Any thread;
+/// never parks.
+COIR_API int close(int fd) noexcept;
+/// The waking half of close, for calls that replace or close a descriptor themselves (dup2,
+/// close_range). Any thread.
+COIR_API void forget(int fd) noexcept;
+/// forget() for every descriptor from `first` to `last`. Any thread.
+COIR_API void forget_range(unsigned first, unsigned last) noexcept;
+
+/// True when the calling thread is a worker, so that cooperative calls make sense; hooks go
+/// straight to the kernel otherwise. Never makes a worker.
+COIR_API bool on_worker() noexcept;
+
+/// A stream socket with a persistent readiness registration on its worker: one system call per
+/// connection, not per wait. It remembers when the socket is known to be dry, and then parks
+/// without a doomed system call. Owned by net's stream types; the descriptor must be non-blocking
+/// and stay open for the life of this object (close() ends both). One fiber may read while another
+/// writes; several readers are served one after another.
+class COIR_API stream_socket {
+ public:
+  stream_socket() noexcept = default;
+  /// Takes over `fd`; registers it at the first wait. Never parks.
+  explicit stream_socket(int fd) noexcept;
+  stream_socket(stream_socket&& other) noexcept;
+  stream_socket& operator=(stream_socket&& other) noexcept;
+  /// close() without its result.
+  ~stream_socket();
+
+  /// The descriptor, -1 when closed or moved from.
+  int fd() const noexcept;
+  /// As io::recv.
+  ssize_t recv(void* data, std::size_t size, int flags, detail::deadline until) noexcept;
+  /// As io::send, but returns after the first bytes that went out.
+  ssize_t send(const void* data, std::size_t size, int flags, detail::deadline until) noexcept;
+  /// As io::sendmsg, but returns after the first bytes that went out.
+  ssize_t sendmsg(const msghdr* message, int flags, detail::deadline until) noexcept;
+  /// Wakes whoever waits in it with -EBADF and closes the descriptor; 0 or -errno. Never parks.
+  int close() noexcept;
+  /// Gives the descriptor up without closing it; -1 when there is none. Must have no waiters.
+  int release() noexcept;
+
+ private:
+  struct registration;  // in runtime/io/stream_socket.cpp
+  registration* state_ = nullptr;
+};
+
+}  // namespace coir::io

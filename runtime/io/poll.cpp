@@ -1,0 +1,197 @@
+// Waiting for several descriptors, and for time.
+#include "runtime/io/await.hpp"
+#include "runtime/kernel/calls.hpp"
+
+#include <algorithm>
+#include <memory>
+#include <new>
+
+namespace coir::io {
+namespace {
+
+using detail::deadline;
+using detail::operation;
+using detail::wait_status;
+using detail::worker;
+
+constexpr nfds_t operations_on_stack = 8;
+
+/// One readiness operation for each descriptor of a poll; takes all that are still pending back at
+/// its end.
+class poll_set {
+ public:
+  poll_set(worker& w, const pollfd* fds, nfds_t count) noexcept : worker_(w) {
+    if (count > operations_on_stack) heap_.reset(new (std::nothrow) operation[count]);
+    operations_ = count > operations_on_stack ? heap_.get() : stack_;
+    if (operations_) begin(fds, count);
+  }
+  poll_set(const poll_set&) = delete;
+  poll_set& operator=(const poll_set&) = delete;
+  ~poll_set() {
+    for (nfds_t i = 0; i < begun_; ++i) {
+      if (!operations_[i].is_done) worker_.io().cancel(operations_[i]);
+    }
+  }
+
+  /// 0, or -errno when the wait could not begin.
+  int error() const noexcept { return operations_ ? error_ : -ENOMEM; }
+  /// True once one of the operations is done.
+  bool is_done() const noexcept {
+    return std::any_of(operations_, operations_ + begun_,
+                       [](const operation& op) { return op.is_done; });
+  }
+  /// True when one of the descriptors was closed through coir.
+  bool has_closed() const noexcept {
+    return std::any_of(operations_, operations_ + begun_,
+                       [](const operation& op) { return op.is_done && op.result == -EBADF; });
+  }
+
+ private:
+  void begin(const pollfd* fds, nfds_t count) noexcept {
+    for (nfds_t i = 0; i < count && error_ >= 0; ++i) {
+      if (fds[i].fd < 0) continue;
+      operation& op = operations_[begun_];
+      op.fd = fds[i].fd;
+      op.events = static_cast<std::uint16_t>(fds[i].events);
+      op.waiter = worker_.running;
+      error_ = worker_.io().submit(op);
+      if (error_ >= 0) ++begun_;
+    }
+    error_ = std::min(error_, 0);
+  }
+
+  worker& worker_;
+  operation stack_[operations_on_stack];
+  std::unique_ptr<operation[]> heap_;
+  operation* operations_;
+  nfds_t begun_ = 0;
+  int error_ = 0;
+};
+
+/// Parks until one of the descriptors may be ready; 0, -ETIMEDOUT or another -errno.
+int await_any(const pollfd* fds, nfds_t count, deadline until) noexcept {
+  worker& w = *worker::current_or_null();
+  poll_set set(w, fds, count);
+  if (set.error() < 0) return set.error();
+  while (!set.is_done()) {
+    const wait_status how = w.park(detail::wait_reason::io, until, detail::interruptible::yes);
+    if (set.is_done() || how == wait_status::woken) continue;
+    return how == wait_status::timed_out ? -ETIMEDOUT : -ECANCELED;
+  }
+  return set.has_closed() ? -EBADF : 0;
+}
+
+/// Marks every descriptor that no longer is one, as the kernel would; the others as they are.
+int poll_after_close(pollfd* fds, nfds_t count) noexcept {
+  const int ready = kernel::poll_now(fds, count);
+  if (ready != 0) return ready;
+  return -EBADF;  // the number is in use again already: the caller must not take it for the old one
+}
+
+}  // namespace
+
+int wait_ready(int fd, short events, deadline until) noexcept {
+  pollfd one{fd, events, 0};
+  const int ready = poll(&one, 1, until);
+  if (ready < 0) return ready;
+  if (ready == 0) return -ETIMEDOUT;
+  return one.revents & POLLNVAL ? -EBADF : one.revents;
+}
+
+int poll(pollfd* fds, nfds_t count, deadline until) noexcept {
+  for (;;) {
+    const int ready = kernel::poll_now(fds, count);
+    if (ready != 0 || until == 0) {
+      worker::current_or_null()->count_call();
+      return ready;
+    }
+    const int waited = await_any(fds, count, until);
+    if (waited == -ETIMEDOUT) return kernel::poll_now(fds, count);
+    if (waited == -EBADF) return poll_after_close(fds, count);
+    if (waited < 0) return waited;
+  }
+}
+
+int epoll_wait(int epoll_fd, epoll_event* events, int capacity, deadline until) noexcept {
+  const ssize_t count = cooperate(epoll_fd, POLLIN, wait_mode{until}, [&]() -> ssize_t {
+    const int ready = kernel::epoll_wait(epoll_fd, events, capacity, 0);
+    return ready == 0 && until != 0 ? -EAGAIN : ready;
+  });
+  return count == -ETIMEDOUT ? 0 : static_cast<int>(count);
+}
+
+int sleep_until(deadline until) noexcept {
+  worker& w = *worker::current_or_null();
+  wait_status how;
+  do {
+    how = w.park(detail::wait_reason::sleep, until, detail::interruptible::yes);
+  } while (how == wait_status::woken);
+  return how == wait_status::timed_out ? 0 : -ECANCELED;
+}
+
+int yield() noexcept {
+  worker& w = *worker::current_or_null();
+  w.yield();
+  return w.running->kill_pending ? -ECANCELED : 0;
+}
+
+namespace {
+
+constexpr int bits_per_word = 8 * sizeof(unsigned long);
+
+bool is_in(const fd_set* set, int fd) noexcept {
+  if (!set) return false;
+  const auto* words =
+      reinterpret_cast<const unsigned long*>(set);  // the set may be longer than fd_set
+  return words[fd / bits_per_word] >> (fd % bits_per_word) & 1;
+}
+
+void put(fd_set* set, int fd, bool is_member) noexcept {
+  if (!set) return;
+  auto& word = reinterpret_cast<unsigned long*>(set)[fd / bits_per_word];
+  const unsigned long bit = 1ul << (fd % bits_per_word);
+  word = is_member ? word | bit : word & ~bit;
+}
+
+short events_of(int fd, const fd_set* readable, const fd_set* writable,
+                const fd_set* exceptional) noexcept {
+  return static_cast<short>((is_in(readable, fd) ? POLLIN | POLLRDNORM : 0) |
+                            (is_in(writable, fd) ? POLLOUT | POLLWRNORM : 0) |
+                            (is_in(exceptional, fd) ? POLLPRI : 0));
+}
+
+/// Writes the answer of a poll back into the sets; the number of bits set.
+int store(const pollfd& p, fd_set* readable, fd_set* writable, fd_set* exceptional) noexcept {
+  const bool in = p.events & POLLIN && p.revents & (POLLIN | POLLRDNORM | POLLHUP | POLLERR);
+  const bool out = p.events & POLLOUT && p.revents & (POLLOUT | POLLWRNORM | POLLERR);
+  const bool except = p.events & POLLPRI && p.revents & POLLPRI;
+  put(readable, p.fd, in);
+  put(writable, p.fd, out);
+  put(exceptional, p.fd, except);
+  return in + out + except;
+}
+
+}  // namespace
+
+int select(int count, fd_set* readable, fd_set* writable, fd_set* exceptional,
+           deadline until) noexcept {
+  if (count < 0) return -EINVAL;
+  const std::unique_ptr<pollfd[]> fds(new (std::nothrow)
+                                          pollfd[static_cast<std::size_t>(count) + 1]);
+  if (!fds) return -ENOMEM;
+  nfds_t used = 0;
+  for (int fd = 0; fd < count; ++fd) {
+    if (const short events = events_of(fd, readable, writable, exceptional))
+      fds[used++] = {fd, events, 0};
+  }
+  const int ready = poll(fds.get(), used, until);
+  if (ready < 0) return ready;
+  int bits = 0;
+  for (nfds_t i = 0; i < used; ++i) {
+    if (fds[i].revents & POLLNVAL) return -EBADF;
+    bits += store(fds[i], readable, writable, exceptional);
+  }
+  return bits;
+}
+
+}  // namespace coir::io

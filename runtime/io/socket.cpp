@@ -1,0 +1,195 @@
+// Sockets: the call itself is tried first, with MSG_DONTWAIT so that the descriptor's mode does not
+// matter.
+#include "runtime/io/await.hpp"
+#include "runtime/io/parts.hpp"
+#include "runtime/kernel/calls.hpp"
+
+#include <utility>
+
+namespace coir::io {
+namespace {
+
+using detail::operation;
+using detail::operation_kind;
+using detail::worker;
+
+/// `call` with MSG_DONTWAIT, cooperatively unless the caller's own flags say not to wait.
+template <class Call>
+ssize_t transfer(int fd, short events, int flags, patience& left, Call call) noexcept {
+  if (flags & MSG_DONTWAIT) return call(flags);
+  return cooperate(fd, events, left, [&] { return call(flags | MSG_DONTWAIT); });
+}
+
+int socket_option(int fd, int option) noexcept {
+  int value = 0;
+  socklen_t size = sizeof value;
+  const int error = kernel::getsockopt(fd, SOL_SOCKET, option, &value, &size);
+  return error < 0 ? error : value;
+}
+
+bool is_nonblocking(int fd) noexcept { return kernel::fcntl(fd, F_GETFL, 0) & O_NONBLOCK; }
+
+/// `message` with other parts, and without the control data, which goes with the first bytes.
+msghdr continuation_of(const msghdr& message, const iovec* parts, std::size_t count) noexcept {
+  msghdr rest = message;
+  rest.msg_iov = const_cast<iovec*>(parts);
+  rest.msg_iovlen = count;
+  rest.msg_control = nullptr;
+  rest.msg_controllen = 0;
+  return rest;
+}
+
+/// recvmsg with MSG_WAITALL: MSG_DONTWAIT would end it early, so that the rest is asked for until
+/// the end or an error. Only streams know the flag.
+ssize_t receive_all(int fd, msghdr* message, int flags, patience& left) noexcept {
+  bool is_first = true;
+  const msghdr asked = *message;
+  return transfer_all(asked.msg_iov, asked.msg_iovlen, [&](const iovec* parts, std::size_t count) {
+    msghdr rest = continuation_of(asked, parts, count);
+    if (!is_first && socket_option(fd, SO_TYPE) != SOCK_STREAM) return ssize_t{0};
+    msghdr* const current = std::exchange(is_first, false) ? message : &rest;
+    return transfer(fd, POLLIN, flags, left,
+                    [&](int f) { return kernel::recvmsg(fd, current, f); });
+  });
+}
+
+}  // namespace
+
+ssize_t recv(int fd, void* data, std::size_t size, int flags, wait_mode mode) noexcept {
+  return recvfrom(fd, data, size, flags, nullptr, nullptr, mode);
+}
+
+ssize_t recvfrom(int fd, void* data, std::size_t size, int flags, sockaddr* from,
+                 socklen_t* from_size, wait_mode mode) noexcept {
+  if (flags & MSG_WAITALL) {
+    iovec part{data, size};
+    msghdr message{};
+    message.msg_name = from;
+    message.msg_namelen = from_size ? *from_size : 0;
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    const ssize_t got = recvmsg(fd, &message, flags, mode);
+    if (got >= 0 && from_size) *from_size = message.msg_namelen;
+    return got;
+  }
+  patience left(mode);
+  return transfer(fd, POLLIN, flags, left,
+                  [&](int f) { return kernel::recvfrom(fd, data, size, f, from, from_size); });
+}
+
+ssize_t recvmsg(int fd, msghdr* message, int flags, wait_mode mode) noexcept {
+  patience left(mode);
+  // MSG_ERRQUEUE never blocks, and is announced by POLLERR alone.
+  if (flags & MSG_ERRQUEUE) flags |= MSG_DONTWAIT;
+  if ((flags & (MSG_WAITALL | MSG_PEEK | MSG_DONTWAIT)) == MSG_WAITALL) {
+    return receive_all(fd, message, flags & ~MSG_WAITALL, left);
+  }
+  return transfer(fd, POLLIN, flags, left, [&](int f) { return kernel::recvmsg(fd, message, f); });
+}
+
+ssize_t send(int fd, const void* data, std::size_t size, int flags, wait_mode mode) noexcept {
+  return sendto(fd, data, size, flags, nullptr, 0, mode);
+}
+
+/// A blocking send(2) on a stream returns when all is sent; so do this and sendmsg.
+ssize_t sendto(int fd, const void* data, std::size_t size, int flags, const sockaddr* to,
+               socklen_t to_size, wait_mode mode) noexcept {
+  patience left(mode);
+  std::size_t done = 0;
+  do {
+    const auto* const rest = static_cast<const std::byte*>(data) + done;
+    const ssize_t sent = transfer(fd, POLLOUT, flags, left, [&](int f) {
+      return kernel::sendto(fd, rest, size - done, f, to, to_size);
+    });
+    if (sent < 0) return done > 0 ? static_cast<ssize_t>(done) : sent;
+    done += static_cast<std::size_t>(sent);
+  } while (done < size && !(flags & MSG_DONTWAIT));
+  return static_cast<ssize_t>(done);
+}
+
+ssize_t sendmsg(int fd, const msghdr* message, int flags, wait_mode mode) noexcept {
+  patience left(mode);
+  bool is_first = true;
+  return transfer_all(
+      message->msg_iov, message->msg_iovlen, [&](const iovec* parts, std::size_t count) {
+        const msghdr rest = continuation_of(*message, parts, count);
+        const msghdr* const current = std::exchange(is_first, false) ? message : &rest;
+        return transfer(fd, POLLOUT, flags, left,
+                        [&](int f) { return kernel::sendmsg(fd, current, f); });
+      });
+}
+
+int accept(int fd, sockaddr* peer, socklen_t* peer_size, int flags, wait_mode mode) noexcept {
+  if (is_nonblocking(fd)) {
+    return static_cast<int>(
+        cooperate(fd, POLLIN, mode, [&] { return kernel::accept4(fd, peer, peer_size, flags); }));
+  }
+  const int is_listening = socket_option(fd, SO_ACCEPTCONN);
+  if (is_listening < 0) return is_listening;
+  if (!is_listening) return kernel::accept4(fd, peer, peer_size, flags);  // fails without waiting
+  patience left(mode);
+  if (const int refused = left.before_wait(fd, POLLIN); refused < 0) return refused;
+  operation op;
+  op.kind = operation_kind::accept;
+  op.fd = fd;
+  op.buffer = peer;
+  op.peer_size = peer_size;
+  op.flags = static_cast<std::uint32_t>(flags);
+  std::int64_t result = await(op, left.until());
+  if (result == -EOPNOTSUPP) {
+    // Without a ring: the look right before the call keeps another fiber's accept from making this
+    // one block. Against other threads and processes that accept from the same blocking descriptor
+    // there is no such protection.
+    result = cooperate(fd, POLLIN, wait_mode{left.until()}, [&]() -> ssize_t {
+      pollfd look{fd, POLLIN, 0};
+      if (kernel::poll_now(&look, 1) == 0) return -EAGAIN;
+      return kernel::accept4(fd, peer, peer_size, flags);
+    });
+  }
+  return static_cast<int>(result == -ETIMEDOUT ? left.timeout_error() : result);
+}
+
+namespace {
+
+/// Waits for a connection that is under way and says how it ended.
+int finish_connect(int fd, patience& left) noexcept {
+  const int ready = await_ready(fd, POLLOUT, left);
+  if (ready < 0) return ready == -EAGAIN ? -EINPROGRESS : ready;
+  const int error = socket_option(fd, SO_ERROR);
+  return error > 0 ? -error : error;
+}
+
+/// Makes the descriptor non-blocking for the length of one system call that does not wait. The file
+/// description of a socket that is being connected is seldom shared; there is no per-call flag for
+/// connect.
+int begin_connect(int fd, const sockaddr* peer, socklen_t peer_size) noexcept {
+  const int flags = kernel::fcntl(fd, F_GETFL, 0);
+  if (flags < 0) return flags;
+  kernel::fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+  const int result = kernel::connect(fd, peer, peer_size);
+  kernel::fcntl(fd, F_SETFL, flags);
+  return result;
+}
+
+/// A unix stream socket whose peer's backlog is full gives no notice: look again now and then.
+int connect_to_full_backlog(int fd, const sockaddr* peer, socklen_t peer_size,
+                            const patience& left) noexcept {
+  for (;;) {
+    if (const int error = pause(fd, left); error < 0) return error;
+    const int result = begin_connect(fd, peer, peer_size);
+    if (result != -EAGAIN) return result;
+  }
+}
+
+}  // namespace
+
+int connect(int fd, const sockaddr* peer, socklen_t peer_size, wait_mode mode) noexcept {
+  patience left(mode);
+  if (mode.posix && is_nonblocking(fd)) return kernel::connect(fd, peer, peer_size);
+  int result = begin_connect(fd, peer, peer_size);
+  if (result == -EAGAIN && peer->sa_family == AF_UNIX)
+    result = connect_to_full_backlog(fd, peer, peer_size, left);
+  return result == -EINPROGRESS ? finish_connect(fd, left) : result;
+}
+
+}  // namespace coir::io

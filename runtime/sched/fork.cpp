@@ -1,0 +1,59 @@
+// The child of a fork has one thread and, by default, one fiber: the one that called fork. It gets
+// a new reactor, because a ring and an epoll set are shared with the parent. All other fibers are
+// abandoned: their stacks stay as they are and are never resumed, so that nothing of the parent's
+// goes on twice. When the caller was a spawned fiber and its function returns, the child ends as if
+// main had returned.
+#include "runtime/kernel/report.hpp"
+#include "runtime/sched/worker.hpp"
+
+#include <cstdlib>
+#include <exception>
+
+#include <pthread.h>
+
+namespace coir::detail {
+
+struct fork_handlers {
+  static void in_child() noexcept {
+    unlock_worker_registry();
+    worker* const self = worker::current_or_null();
+    for (worker* w = first_worker(); w; w = w->next_worker_) {
+      w->is_in_use_ = true;  // its thread is not here: never to be reused
+      w->inbox_.take_all();
+      w->is_waiting_.store(false);
+      w->wakers_.store(0);
+    }
+    if (self) restart(*self);
+  }
+
+  static void restart(worker& w) noexcept {
+    control_block& self = *w.running;
+    w.pool_.for_each_live([&self](control_block& f) {
+      if (&f != &self) f.state = fiber_state::suspended;
+    });
+    const bool is_spawned = &self != &w.main_;
+    if (is_spawned) {
+      w.main_.state = fiber_state::suspended;
+      w.last_after_fork_ = &self;
+    }
+    w.pool_.abandon_all_but(is_spawned ? 1 : 0);
+    w.run_queue_ = fiber_list{};
+    w.timers_ = timer_wheel{};
+    self.record->wake_is_posted.store(false);
+    w.reactor_.reset();
+    try {
+      w.reactor_ = make_reactor();
+    } catch (const std::exception& e) {
+      kernel::report("in the child of a fork: %s", e.what());
+      std::abort();
+    }
+  }
+};
+
+void worker::install_fork_handlers() noexcept {
+  static const int installed =
+      pthread_atfork(lock_worker_registry, unlock_worker_registry, fork_handlers::in_child);
+  (void)installed;
+}
+
+}  // namespace coir::detail

@@ -1,0 +1,263 @@
+#include "runtime/sched/worker.hpp"
+
+#include <coir/detail/short_lock.hpp>
+
+#include "runtime/base/assert.hpp"
+#include "runtime/fiber/overflow_report.hpp"
+#include "runtime/kernel/report.hpp"
+#include "runtime/kernel/syscall.hpp"
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <system_error>
+
+#include <unistd.h>
+
+namespace coir::detail {
+namespace {
+
+constexpr std::int64_t spin_ns_max =
+    1'000'000;  // more than a wake-up ever costs would only burn the processor
+constexpr std::int64_t trim_period_ns = 1'000'000'000;
+constexpr std::int64_t farewell_ns =
+    2'000'000'000;  // how long an exiting thread waits for killed fibers to unwind
+
+constinit thread_local worker* this_thread_worker = nullptr;
+
+short_lock registry_lock;
+constinit std::atomic<worker*> registry{nullptr};
+
+std::int64_t read_spin_ns() noexcept {
+  const char* text = std::getenv("COIR_SPIN_US");
+  const std::int64_t ns = text ? std::strtoll(text, nullptr, 10) * 1000 : 0;
+  return ns < 0 ? 0 : ns > spin_ns_max ? spin_ns_max : ns;
+}
+
+control_block* running_fiber() noexcept {
+  worker* w = worker::current_or_null();
+  return w ? w->running : nullptr;
+}
+
+void describe_running() noexcept {
+  if (const control_block* f = running_fiber()) {
+    std::fprintf(stderr, "coir: in fiber \"%s\" (#%llu), state %d, wait reason %d\n",
+                 f->record->name, static_cast<unsigned long long>(f->record->id),
+                 static_cast<int>(f->state), static_cast<int>(f->why));
+  }
+}
+
+}  // namespace
+
+/// Ends the worker with its thread. The process's main thread has none: its fibers end with the
+/// process.
+struct thread_exit {
+  worker* owned = nullptr;
+  ~thread_exit() {
+    if (owned) owned->retire();
+  }
+};
+
+void lock_worker_registry() noexcept { registry_lock.lock(); }
+
+void unlock_worker_registry() noexcept { registry_lock.unlock(); }
+
+worker* first_worker() noexcept { return registry.load(std::memory_order_acquire); }
+
+worker* worker::current_or_null() noexcept {
+  asm volatile("");  // a call without effect could still be merged with an earlier one
+  return this_thread_worker;
+}
+
+worker& worker::adopt_thread() {
+  std::unique_ptr<reactor> made = make_reactor();
+  static thread_local thread_exit at_exit;
+  registry_lock.lock();
+  worker* w = first_worker();
+  while (w && w->is_in_use_) w = w->next_worker_;
+  if (!w) {
+    w = new (std::nothrow) worker;
+    if (!w) {
+      registry_lock.unlock();
+      throw std::bad_alloc();
+    }
+    w->next_worker_ = first_worker();
+    registry.store(w, std::memory_order_release);
+  }
+  w->is_in_use_ = true;
+  registry_lock.unlock();
+
+  w->adopt_this_thread();
+  w->reactor_ = std::move(made);
+  w->spin_ns_ = read_spin_ns();
+  w->main_.home = w;
+  w->main_.record = &w->main_record_;
+  w->main_record_.owner = &w->main_;
+  w->main_record_.name = "main";
+  w->main_.state = fiber_state::running;
+  w->main_.kill_pending = false;
+  sanitizer_adopt_thread(w->main_);
+  w->running = &w->main_;
+  this_thread_worker = w;
+  if (getpid() != static_cast<pid_t>(kernel::call(SYS_gettid))) at_exit.owned = w;
+  describe_running_fiber = describe_running;
+  install_overflow_report(running_fiber);
+  install_fork_handlers();
+  ensure_signal_stack();
+  return *w;
+}
+
+void worker::retire() noexcept {
+  if (running != &main_ || !kill_all_fibers()) {
+    kernel::report(
+        "a thread ended while %zu of its fibers did not end within 2 s of being killed; they are "
+        "abandoned",
+        live());
+    this_thread_worker = nullptr;
+    return;  // never reused: their stacks hold what others may still point at
+  }
+  this_thread_worker = nullptr;
+  release_signal_stack();
+  while (wakers_.load(std::memory_order_acquire) != 0)
+    kernel::call(SYS_sched_yield);  // one is inside wake()
+  reactor_.reset();
+  registry_lock.lock();
+  is_in_use_ = false;
+  registry_lock.unlock();
+}
+
+bool worker::kill_all_fibers() noexcept {
+  pool_.for_each_live([this](control_block& f) { interrupt(f); });
+  const deadline end = now_ns() + farewell_ns;
+  while (live() > 0 && now_ns() < end) {
+    park(wait_reason::sleep, now_ns() + 1'000'000, interruptible::no);
+  }
+  return live() == 0;
+}
+
+control_block* worker::wait_for_ready() noexcept {
+  control_block* next;
+  do {
+    turn(true);
+  } while (!(next = next_ready()));
+  return next;
+}
+
+void worker::end_running(control_block* target) noexcept {
+  control_block& self = *running;
+  if (&self == last_after_fork_) std::exit(EXIT_SUCCESS);
+  self.state = fiber_state::ended;
+  if (!target) target = next_ready();
+  if (!target) target = wait_for_ready();
+  pool_.release(self);  // not before: the loop may start fibers, and this stack is still in use
+  switch_to(self, *target);
+  assertion_failed("an ended fiber is not resumed", __FILE__, __LINE__);
+}
+
+control_block& worker::make_fiber(std::size_t stack_bytes, void (*entry)(control_block&),
+                                  void* argument) {
+  control_block* f = pool_.acquire(stack_bytes);
+  if (!f) {
+    throw std::system_error(
+        ENOMEM, std::generic_category(),
+        "coir: no memory for the stack of another fiber (" + std::to_string(live()) +
+            " live here); raise ulimit -v or vm.max_map_count, or lower COIR_STACK");
+  }
+  f->state = fiber_state::suspended;  // a late wake of its last life must not queue it
+  f->kill_pending = false;
+  f->why = wait_reason::none;
+  f->record->entry = entry;
+  f->record->argument = argument;
+  prepare_context(*f);
+  return *f;
+}
+
+void worker::interrupt(control_block& f) noexcept {
+  f.kill_pending = true;
+  if (f.is_interruptible) run_queue_.make_ready(f);
+}
+
+namespace {
+
+void make_ready_at_home(remote_call& call) noexcept {
+  control_block& f = fiber_record::owner_of(call);
+  f.record->wake_is_posted.exchange(
+      false, std::memory_order_acq_rel);  // pairs with the exchange in wake()
+  worker::of(f).run_queue().make_ready(f);
+}
+
+}  // namespace
+
+void worker::wake_from_elsewhere(control_block& f) noexcept {
+  // One that is posted already has not been looked at yet, and will be after this.
+  if (f.record->wake_is_posted.exchange(true, std::memory_order_acq_rel)) return;
+  f.record->wake_call.invoke = make_ready_at_home;
+  of(f).post(f.record->wake_call);
+}
+
+void worker::post(remote_call& call) noexcept {
+  inbox_.push(call);
+  // Sequentially consistent on both sides: either this sees the worker waiting, or the worker sees
+  // the call.
+  wakers_.fetch_add(1, std::memory_order_seq_cst);
+  if (is_waiting_.load(std::memory_order_seq_cst) && is_waiting_.exchange(false)) reactor_->wake();
+  wakers_.fetch_sub(1, std::memory_order_release);
+}
+
+void worker::turn(bool may_wait) noexcept {
+  switches_until_turn_ = events_per_turn;
+  run_remote_calls();
+  if (!timers_.empty()) expire_timers(now_ns());
+  if (!may_wait || !run_queue_.empty()) return reactor_->poll(0, run_queue_);
+  if (spin_ns_ > 0) {
+    spin();
+    if (!run_queue_.empty()) return;
+  }
+  is_waiting_.store(true, std::memory_order_seq_cst);
+  reactor_->poll(inbox_.empty() ? wait_limit() : 0, run_queue_);
+  is_waiting_.store(false, std::memory_order_relaxed);
+}
+
+/// Looks again and again for a short while before sleeping: on a virtual machine waking a halted
+/// processor costs more.
+void worker::spin() noexcept {
+  const deadline end = now_ns() + spin_ns_;
+  while (run_queue_.empty() && inbox_.empty()) {
+    reactor_->poll(0, run_queue_);
+    const deadline now = now_ns();
+    if (!timers_.empty()) expire_timers(now);
+    if (now >= end) return;
+  }
+}
+
+/// How long the reactor may wait, in ns; -1: without limit. Before a wait that is not short, idle
+/// stacks are trimmed.
+std::int64_t worker::wait_limit() noexcept {
+  const deadline due = timers_.next_due();
+  const deadline now = now_ns();
+  if (now >= next_trim_) {
+    next_trim_ = now + trim_period_ns;
+    pool_.trim();
+  }
+  if (due == never) return -1;
+  return due > now ? due - now : 0;
+}
+
+void worker::expire_timers(deadline now) noexcept {
+  while (timer_node* node = timers_.expire_one(now)) {
+    control_block& f = fiber_record::owner_of(*node);
+    f.timed_out = true;
+    run_queue_.make_ready(f);
+  }
+}
+
+void worker::run_remote_calls() noexcept {
+  remote_call* call = inbox_.take_all();
+  while (call) {
+    remote_call* const after = call->next;
+    call->invoke(*call);
+    call = after;
+  }
+}
+
+}  // namespace coir::detail

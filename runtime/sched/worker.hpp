@@ -1,0 +1,217 @@
+/// A worker: run queue, reactor and timers of one thread.
+///
+/// The first coir call on a thread makes that thread a worker and its own stack the worker's main
+/// fiber. There is no hub: a fiber that parks switches directly to the next ready one, and when
+/// there is none it drives the loop itself, on its own stack, until somebody (perhaps itself) is
+/// ready.
+///
+/// Invariants
+///   1 Run queue, timers, reactor and the states of its fibers belong to the worker's thread. Other
+///     threads have two doors: wake() and post(). Both go through the inbox.
+///   2 A fiber gives up its worker only in park(), yield(), suspend() and end_running().
+///   3 A parked fiber may be woken without a cause. Every wait looks at its own condition again.
+///   4 A turn of the loop hands on at most events_per_turn events, and comes after at most so many
+///     switches: the loop stands in line behind each batch, so that fibers which only yield cannot
+///     keep it from timers and I/O.
+///
+/// Rejected: a hub fiber that runs the loop (two switches where one does, and the wake of the fiber
+/// that waited is a third); stealing of started fibers (compilers keep addresses of thread-locals
+/// over a switch).
+#pragma once
+
+#include <coir/detail/clock.hpp>
+
+#include "runtime/base/inbox.hpp"
+#include "runtime/fiber/context.hpp"
+#include "runtime/fiber/fiber_pool.hpp"
+#include "runtime/reactor/reactor.hpp"
+#include "runtime/reactor/timer_wheel.hpp"
+
+#include <atomic>
+#include <cstddef>
+#include <memory>
+
+namespace coir::detail {
+
+class worker final : public thread_slots {
+ public:
+  /// The calling thread's worker, made when there is none yet. Throws what make_reactor throws.
+  static worker& current() {
+    worker* const w = current_or_null();
+    return w ? *w : adopt_thread();
+  }
+  /// The calling thread's worker or null. Not inlined: the address of a thread-local must not be
+  /// kept over a switch.
+  [[gnu::noinline]] static worker* current_or_null() noexcept;
+  /// The worker that `f` belongs to.
+  static worker& of(const control_block& f) noexcept { return static_cast<worker&>(*f.home); }
+
+  // Giving up the processor. Only the running fiber may call.
+
+  /// Parks the running fiber until it is made ready, until the deadline, or, when `kind` allows it,
+  /// until it is killed. A kill that is pending already, and a deadline of 0, end it at once.
+  wait_status park(wait_reason why, deadline until, interruptible kind) noexcept;
+  /// Lets the fibers that are ready run first; does nothing when there are none.
+  void yield() noexcept;
+  /// yield() once the running fiber has made as many successful calls without parking as fairness
+  /// allows.
+  void count_call() noexcept {
+    if (++running->calls_without_park >= calls_without_park_max) yield();
+  }
+  /// Leaves the running fiber suspended and goes on with `target`, or, when that is null, with the
+  /// next ready fiber.
+  void suspend(control_block* target) noexcept;
+  /// Ends the running fiber. Goes on with `target`, which is suspended, or with the next ready
+  /// fiber.
+  [[noreturn]] void end_running(control_block* target = nullptr) noexcept;
+
+  // Fibers.
+
+  /// A fresh fiber, not yet queued, that will run `entry`. Throws std::system_error when there is
+  /// no memory for it.
+  control_block& make_fiber(std::size_t stack_bytes, void (*entry)(control_block&), void* argument);
+  /// Queues a fresh fiber behind those that are ready.
+  void start(control_block& f) noexcept {
+    f.state = fiber_state::ready;
+    run_queue_.push_back(f);
+  }
+  /// Kills one of this worker's fibers: it gets fiber_exit where it waits.
+  void interrupt(control_block& f) noexcept;
+  /// How many spawned fibers have not ended.
+  std::size_t live() const noexcept { return pool_.live(); }
+  /// The fiber of the thread's own stack.
+  control_block& main_fiber() noexcept { return main_; }
+
+  reactor& io() noexcept { return *reactor_; }
+  fiber_list& run_queue() noexcept { return run_queue_; }
+
+  // The doors for other threads.
+
+  /// Makes a parked fiber ready, on whatever worker. Any thread.
+  static void wake(control_block& f) noexcept;
+  /// Runs `call` on this worker's thread, in its loop. Any thread.
+  void post(remote_call& call) noexcept;
+  /// Posts what `make` returns for each worker but the calling thread's; `make` may return null.
+  /// Any thread.
+  template <class Make>
+  static void post_to_others(Make make) noexcept;
+
+ private:
+  static constexpr std::uint8_t calls_without_park_max = 16;
+
+  friend struct thread_exit;
+  friend struct fork_handlers;
+
+  worker() noexcept : pool_(*this) {}
+  static worker& adopt_thread();
+  /// Once per process: see fork.cpp.
+  static void install_fork_handlers() noexcept;
+  static void wake_from_elsewhere(control_block& f) noexcept;
+  void retire() noexcept;
+  bool kill_all_fibers() noexcept;
+
+  void switch_away(control_block& from) noexcept;
+  control_block* wait_for_ready() noexcept;
+  void switch_to(control_block& from, control_block& to) noexcept {
+    to.calls_without_park = 0;
+    switch_context(from, to);
+  }
+  control_block* next_ready() noexcept {
+    if (--switches_until_turn_ <= 0) turn(false);
+    return run_queue_.pop_front();
+  }
+  void turn(bool may_wait) noexcept;
+  void spin() noexcept;
+  std::int64_t wait_limit() noexcept;
+  void expire_timers(deadline now) noexcept;
+  void run_remote_calls() noexcept;
+
+  fiber_list run_queue_;
+  int switches_until_turn_ = events_per_turn;
+  timer_wheel timers_;
+  std::unique_ptr<reactor> reactor_;
+  inbox inbox_;
+  std::atomic<bool> is_waiting_{
+      false};  ///< in the kernel, or about to be: whoever posts must wake the reactor
+  std::atomic<int> wakers_{0};  ///< threads inside post() that may touch the reactor
+  std::int64_t spin_ns_ = 0;
+  deadline next_trim_ = 0;
+  fiber_pool pool_;
+  control_block main_;
+  fiber_record main_record_;
+  control_block* last_after_fork_ =
+      nullptr;                     ///< in the child of a fork: the spawned fiber that called it
+  worker* next_worker_ = nullptr;  ///< in the registry: constant once set
+  bool is_in_use_ = false;         ///< guarded by the registry's lock
+};
+
+/// Head of the list of all workers there have ever been; they are reused, never freed. Any thread
+/// may walk it.
+worker* first_worker() noexcept;
+
+/// Held while the registry changes: for the handlers of fork.
+void lock_worker_registry() noexcept;
+void unlock_worker_registry() noexcept;
+
+// The way of one switch, in the header so that it takes one frame: what a parked stack holds must
+// come back to the cache.
+
+inline wait_status worker::park(wait_reason why, deadline until, interruptible kind) noexcept {
+  control_block& self = *running;
+  const bool may_interrupt = kind == interruptible::yes;
+  if (may_interrupt && self.kill_pending) return wait_status::interrupted;
+  if (until == 0) return wait_status::timed_out;
+  self.why = why;
+  self.is_interruptible = may_interrupt;
+  self.timed_out = false;
+  self.state = fiber_state::parked;
+  if (until != never) timers_.arm(self.record->timer, until);
+  switch_away(self);
+  if (until != never) timers_.disarm(self.record->timer);
+  self.why = wait_reason::none;
+  if (may_interrupt && self.kill_pending) return wait_status::interrupted;
+  return self.timed_out ? wait_status::timed_out : wait_status::woken;
+}
+
+inline void worker::yield() noexcept {
+  control_block& self = *running;
+  self.state = fiber_state::ready;
+  run_queue_.push_back(self);
+  switch_away(self);
+}
+
+inline void worker::suspend(control_block* target) noexcept {
+  control_block& self = *running;
+  self.state = fiber_state::suspended;
+  if (target) return switch_to(self, *target);
+  switch_away(self);
+}
+
+/// Goes on with the next ready fiber, which may be `from` itself: then without any switch.
+inline void worker::switch_away(control_block& from) noexcept {
+  control_block* next = next_ready();
+  if (!next) [[unlikely]]
+    next = wait_for_ready();
+  if (next != &from) return switch_to(from, *next);
+  from.state = fiber_state::running;
+  from.calls_without_park = 0;
+}
+
+inline void worker::wake(control_block& f) noexcept {
+  if (f.home != current_or_null()) [[unlikely]]
+    return wake_from_elsewhere(f);
+  of(f).run_queue_.make_ready(f);
+}
+
+template <class Make>
+void worker::post_to_others(Make make) noexcept {
+  worker* const self = current_or_null();
+  lock_worker_registry();
+  for (worker* w = first_worker(); w; w = w->next_worker_) {
+    if (w == self || !w->is_in_use_) continue;
+    if (remote_call* call = make()) w->post(*call);
+  }
+  unlock_worker_registry();
+}
+
+}  // namespace coir::detail

@@ -1,0 +1,208 @@
+// The life of a spawned function, from start_task to the wake of its joiners.
+#include <coir/detail/task.hpp>
+
+#include "runtime/kernel/report.hpp"
+#include "runtime/sched/worker.hpp"
+
+#include <cstdlib>
+#include <memory>
+#include <mutex>
+#include <new>
+#include <stdexcept>
+
+#include <cxxabi.h>
+
+namespace coir::detail {
+namespace {
+
+constexpr std::size_t default_stack_bytes = 256 * 1024;
+
+std::atomic<std::uint64_t> last_id{0};
+
+/// COIR_STACK in bytes, or the default; read once.
+std::size_t stack_bytes_unless_said() noexcept {
+  static const std::size_t bytes = [] {
+    const char* text = std::getenv("COIR_STACK");
+    if (!text || !*text) return default_stack_bytes;
+    char* end = nullptr;
+    const unsigned long long said = std::strtoull(text, &end, 10);
+    if (*end == '\0' && said >= fiber_pool::stack_bytes_min &&
+        said <= fiber_pool::stack_bytes_max) {
+      return static_cast<std::size_t>(said);
+    }
+    kernel::report("COIR_STACK=%s is no size in bytes from %zu to %zu; using %zu", text,
+                   fiber_pool::stack_bytes_min, fiber_pool::stack_bytes_max, default_stack_bytes);
+    return default_stack_bytes;
+  }();
+  return bytes;
+}
+
+/// Says on stderr what ended a fiber; to be called while that exception is handled.
+void report_failure(const task& t) noexcept {
+  int status = 0;
+  const std::type_info* type = abi::__cxa_current_exception_type();
+  std::unique_ptr<char, decltype(&std::free)> type_name(
+      type ? abi::__cxa_demangle(type->name(), nullptr, nullptr, &status) : nullptr, std::free);
+  const char* const shown = type_name ? type_name.get() : "an exception of unknown type";
+  const auto id = static_cast<unsigned long long>(t.id());
+  try {
+    throw;
+  } catch (const std::exception& e) {
+    kernel::report("fiber \"%s\" (#%llu) failed with %s: %s", t.name().c_str(), id, shown,
+                   e.what());
+  } catch (...) {
+    kernel::report("fiber \"%s\" (#%llu) failed with %s", t.name().c_str(), id, shown);
+  }
+}
+
+}  // namespace
+
+/// The verbs of a task that its fiber runs.
+class task_life {
+ public:
+  static void start(task* t, const attributes& how, const void* site,
+                    void (*entry)(control_block&)) {
+    task_ref<task> owned(t);
+    worker& w = worker::current();
+    if (!how.name.empty()) t->name_ = how.name;
+    t->id_ = next_id();
+    control_block& f =
+        w.make_fiber(how.stack_bytes ? how.stack_bytes : stack_bytes_unless_said(), entry, t);
+    f.record->id = t->id_;
+    f.record->name = t->name_.c_str();
+    f.record->spawn_site = site;
+    t->fiber_ = &f;
+    owned.detach();  // the fiber's own now, dropped at its end
+    w.start(f);
+  }
+
+  static void run(control_block& f) {
+    execute(f);
+    worker::of(f).end_running();
+  }
+
+  static void run_later(control_block& f) {
+    worker& w = worker::of(f);
+    const deadline when = task_of(f).start_time_;
+    while (w.park(wait_reason::sleep, when, interruptible::yes) == wait_status::woken) {
+    }
+    run(f);
+  }
+
+  static void set_start_time(task& t, deadline when) noexcept { t.start_time_ = when; }
+
+ private:
+  static task& task_of(control_block& f) noexcept {
+    return *static_cast<task*>(f.record->argument);
+  }
+
+  static std::uint64_t next_id() noexcept {
+    return last_id.fetch_add(1, std::memory_order_relaxed) + 1;
+  }
+
+  static void execute(control_block& f) noexcept {
+    task& t = task_of(f);
+    task::state how = task::state::succeeded;
+    if (f.kill_pending) {
+      f.kill_pending = false;  // killed before it began: its function never runs
+    } else {
+      t.state_.store(task::state::running, std::memory_order_relaxed);
+      how = call(t);
+    }
+    t.drop_function();
+    f.record->name = "ended fiber";  // the task, which owns the name, may go now
+    finish(t, how);
+  }
+
+  static task::state call(task& t) noexcept {
+    try {
+      t.run();
+      return task::state::succeeded;
+    } catch (const fiber_exit&) {
+      return task::state::succeeded;
+    } catch (...) {
+      t.error_ = std::current_exception();
+      report_failure(t);
+      return task::state::failed;
+    }
+  }
+
+  static void finish(task& t, task::state how) noexcept {
+    t.lock_.lock();
+    t.fiber_ = nullptr;
+    t.state_.store(how, std::memory_order_release);  // pairs with the acquire in ready()
+    t.joiners_.wake_all();
+    t.lock_.unlock();
+    t.release();
+  }
+};
+
+task::~task() = default;
+
+bool task::wait_until(deadline until) {
+  if (ready()) return true;
+  lock_.lock();
+  if (ready()) {
+    lock_.unlock();
+    return true;
+  }
+  if (const worker* w = worker::current_or_null(); w && fiber_ == w->running) {
+    lock_.unlock();
+    throw std::logic_error("coir: a fiber cannot join itself");
+  }
+  waiter self;
+  const wait_status how = joiners_.wait(lock_, self, until, wait_reason::join);
+  if (how == wait_status::interrupted) throw_if_interrupted();
+  return how == wait_status::woken;
+}
+
+void task::wait_ended() noexcept {
+  lock_.lock();
+  if (ready()) return lock_.unlock();
+  waiter self;
+  joiners_.wait(lock_, self, never, wait_reason::join, interruptible::no);
+}
+
+void task::rethrow() const {
+  if (error_) std::rethrow_exception(error_);
+}
+
+namespace {
+
+/// A kill on its way to the worker of its fiber.
+struct kill_call final : remote_call {
+  explicit kill_call(task& t) noexcept : target(&t) {
+    t.retain();
+    invoke = [](remote_call& call) noexcept {
+      std::unique_ptr<kill_call> self(static_cast<kill_call*>(&call));
+      self->target->request_kill();
+    };
+  }
+  task_ref<task> target;
+};
+
+}  // namespace
+
+void task::request_kill() {
+  lock_.lock();
+  control_block* const f = fiber_;
+  lock_.unlock();
+  if (!f) return;  // has ended; a control block that ends after this look ignores what follows
+  worker& home = worker::of(*f);
+  worker* const here = worker::current_or_null();
+  if (&home != here) return home.post(*new kill_call(*this));
+  // A fiber that asks it of itself; one that is parked and drives the loop is `running` there, too.
+  if (f->state == fiber_state::running) throw fiber_exit();
+  here->interrupt(*f);
+}
+
+void start_task(task* t, const attributes& how, const void* site) {
+  task_life::start(t, how, site, task_life::run);
+}
+
+void start_task_at(task* t, const attributes& how, const void* site, deadline when) {
+  task_life::set_start_time(*t, when);
+  task_life::start(t, how, site, task_life::run_later);
+}
+
+}  // namespace coir::detail

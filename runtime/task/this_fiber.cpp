@@ -1,0 +1,29 @@
+#include <coir/fiber.hpp>
+
+#include "runtime/sched/worker.hpp"
+
+namespace coir {
+namespace this_fiber {
+
+void yield() {
+  detail::worker& w = detail::worker::current();
+  w.yield();
+  if (w.running->kill_pending) detail::throw_if_interrupted();
+}
+
+std::uint64_t id() { return detail::worker::current().running->record->id; }
+
+std::string name() { return detail::worker::current().running->record->name; }
+
+}  // namespace this_fiber
+
+void detail::sleep_until(deadline until) {
+  worker& w = worker::current();
+  wait_status how;
+  do {
+    how = w.park(wait_reason::sleep, until, interruptible::yes);
+  } while (how == wait_status::woken);
+  if (how == wait_status::interrupted) throw_if_interrupted();
+}
+
+}  // namespace coir

@@ -1,0 +1,138 @@
+// A flag that fibers wait for.
+#include "tests/runtime/support.hpp"
+
+#include <thread>
+
+namespace coir::test {
+namespace {
+
+using event_test = runtime_test;
+
+TEST_F(event_test, a_wait_for_a_set_event_returns_at_once_again_and_again) {
+  event e;
+  EXPECT_FALSE(e.is_set());
+  e.set();
+  EXPECT_TRUE(e.is_set());
+  const stopwatch watch;
+  for (int i = 0; i < 1000; ++i) e.wait();
+  EXPECT_TRUE(e.wait_for(1h));
+  EXPECT_TRUE(e.wait_for(0ms));
+  expect_prompt(watch);
+}
+
+TEST_F(event_test, a_timed_wait_ends_without_a_throw) {
+  event e;
+  const stopwatch watch;
+  EXPECT_FALSE(e.wait_for(20ms));
+  expect_took(watch, 20ms);
+  EXPECT_FALSE(e.wait_until(std::chrono::steady_clock::now() + 20ms));
+  expect_took(watch, 40ms);
+  EXPECT_FALSE(e.wait_for(0ms));
+}
+
+TEST_F(event_test, waiters_wake_in_order_of_arrival) {
+  event e;
+  std::vector<int> order;
+  std::vector<fiber<>> fibers;
+  for (int i = 0; i < 10; ++i) {
+    fibers.push_back(spawn([&, i] {
+      e.wait();
+      order.push_back(i);
+    }));
+  }
+  yield();
+  e.set();
+  EXPECT_TRUE(order.empty());
+  joinall(fibers);
+  EXPECT_EQ(order, (std::vector<int>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}));
+}
+
+TEST_F(event_test, a_waiter_that_the_last_set_woke_stays_woken_after_a_clear) {
+  event e;
+  bool woke = false;
+  fiber<> f = spawn([&] {
+    e.wait();
+    woke = true;
+  });
+  yield();
+  e.set();
+  e.clear();
+  EXPECT_TRUE(f.join_for(10s));
+  EXPECT_TRUE(woke);
+  EXPECT_FALSE(e.is_set());
+}
+
+TEST_F(event_test, one_who_clears_it_and_waits_again_is_not_woken_by_the_old_set) {
+  event e;
+  int wakes = 0;
+  fiber<> clearer = spawn([&] {
+    e.wait();
+    ++wakes;
+    e.clear();
+    e.wait();
+    ++wakes;
+  });
+  fiber<> other = spawn([&] { e.wait(); });
+  yield();
+  e.set();
+  EXPECT_TRUE(other.join_for(10s));
+  sleep(5ms);
+  EXPECT_EQ(wakes, 1);
+  e.set();
+  EXPECT_TRUE(clearer.join_for(10s));
+  EXPECT_EQ(wakes, 2);
+}
+
+TEST_F(event_test, one_who_waits_during_the_notification_goes_on_at_once) {
+  event e;
+  bool latecomer_waited = true;
+  fiber<> first = spawn([&] {
+    e.wait();
+    const stopwatch watch;
+    e.wait();
+    latecomer_waited = watch.elapsed() > 2s;
+  });
+  yield();
+  e.set();
+  first.join();
+  EXPECT_FALSE(latecomer_waited);
+}
+
+TEST_F(event_test, a_set_from_another_thread_wakes_a_worker_that_has_nothing_else_to_wait_for) {
+  event e;
+  std::thread thread([&] {
+    std::this_thread::sleep_for(20ms);
+    e.set();
+  });
+  const stopwatch watch;
+  e.wait();
+  expect_took(watch, 20ms);
+  thread.join();
+}
+
+TEST_F(event_test, it_works_in_both_directions_between_threads) {
+  const int rounds = scaled(2000);
+  for (int i = 0; i < rounds; ++i) {
+    event there;
+    event back;
+    fiber<> here = spawn([&] {
+      there.wait();
+      back.set();
+    });
+    std::thread thread;
+    if (i % 100 == 0) {
+      thread = std::thread([&] {
+        there.set();
+        back.wait();
+      });
+    } else {
+      there.set();
+    }
+    ASSERT_TRUE(back.wait_for(20s)) << "round " << i;
+    here.join();
+    if (thread.joinable()) thread.join();
+  }
+}
+
+}  // namespace
+}  // namespace coir::test
