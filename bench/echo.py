@@ -180,6 +180,8 @@ def start_all(build, cell, how):
             try:
                 contestants.append(Contestant(build, name, cell, how))
             except Unavailable as why:
+                if any(c.name == "raw io_uring" for c in contestants):
+                    raise RuntimeError(f"{why}, though io_uring can be had here") from why
                 print(f"echo: left out: {why}", file=sys.stderr)
     except BaseException:
         stop_all(contestants)

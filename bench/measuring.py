@@ -33,7 +33,7 @@ def describe_priority(priority):
     return {
         "fifo": f"SCHED_FIFO {_FIFO_PRIORITY}",
         "nice": f"nice {_NICE}, SCHED_FIFO is not permitted: expect a wide spread",
-        "none": "at normal priority, nothing else is permitted: expect a wide spread",
+        "none": "at normal priority: expect a wide spread",
     }[priority]
 
 

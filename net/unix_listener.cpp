@@ -15,7 +15,7 @@ unix_listener::unix_listener(unix_listener&& other) noexcept
 unix_listener& unix_listener::operator=(unix_listener&& other) noexcept {
   if (this == &other) return *this;
   remove_file();
-  listener::operator=(std::move(other));
+  listener::operator=(std::move(other));  // NOLINT(bugprone-use-after-move): moves the base only
   file_ = std::exchange(other.file_, {});
   return *this;
 }

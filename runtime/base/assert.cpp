@@ -5,12 +5,12 @@
 
 namespace coir::detail {
 
-void (*describe_running_fiber)() noexcept = nullptr;
+constinit std::atomic<void (*)() noexcept> describe_running_fiber{nullptr};
 
 void assertion_failed(const char* expression, const char* file, int line) noexcept {
   std::fprintf(stderr, "coir: broken invariant: %s at %s:%d; please report this as a bug\n",
                expression, file, line);
-  if (describe_running_fiber) describe_running_fiber();
+  if (const auto describe = describe_running_fiber.load()) describe();
   std::abort();
 }
 

@@ -2,6 +2,8 @@
 /// builds.
 #pragma once
 
+#include <atomic>
+
 namespace coir::detail {
 
 /// Prints `expression`, its place and what the running fiber was doing, then aborts. Any thread.
@@ -9,7 +11,7 @@ namespace coir::detail {
                                               int line) noexcept;
 
 /// Writes a description of the running fiber to stderr; set by the scheduler, null before that.
-extern void (*describe_running_fiber)() noexcept;
+extern std::atomic<void (*)() noexcept> describe_running_fiber;
 
 }  // namespace coir::detail
 

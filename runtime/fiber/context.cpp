@@ -36,9 +36,9 @@ namespace {
 
 namespace fcontext = boost::context::detail;
 
-constexpr std::size_t colours =
-    32;  // tops of stacks a cache line apart, in the upper half of their page, so that they
-         // do not all fall into one set of the first-level cache
+// Tops of stacks a cache line apart, in the upper half of their page, so that they do not all fall
+// into one set of the first-level cache
+constexpr std::size_t colours = 32;
 
 // The outermost frame of every fiber. Declaring the return address undefined makes debuggers,
 // profilers and the C++ unwinder end here instead of reading on into what lies above.

@@ -10,8 +10,8 @@ namespace coir::detail {
 namespace {
 
 constexpr std::size_t fibers_per_slab = 64;  // 16 MiB of address space at the default stack size
-constexpr std::size_t idle_kept_warm =
-    256;  // below this many a trim would cost more than the memory is worth
+// Below this many a trim would cost more than the memory is worth
+constexpr std::size_t idle_kept_warm = 256;
 constexpr std::size_t trims_per_call = 256;  // 1.7 us each: a trim stays well below a millisecond
 
 std::size_t round_up(std::size_t bytes, std::size_t unit) noexcept {
@@ -107,8 +107,8 @@ bool fiber_pool::add_slab(size_class& c) noexcept {
     munmap(stacks, stacks_bytes);
     return false;
   }
-  kernel::madvise(stacks, stacks_bytes,
-                  MADV_NOHUGEPAGE);  // a huge page would cost 64 KiB and 150 us a fiber
+  // A huge page would cost 64 KiB and 150 us a fiber
+  kernel::madvise(stacks, stacks_bytes, MADV_NOHUGEPAGE);
   auto* const control_blocks = static_cast<control_block*>(blocks);
   void* const records = control_blocks + fibers_per_slab;
   c.slabs.push_back(

@@ -49,8 +49,8 @@ inline void sanitizer_after_switch(control_block&) noexcept {}
 inline void sanitizer_begin(control_block&) noexcept {}
 inline void sanitizer_make(control_block& f) noexcept {
   if (!f.record->sanitizer)
-    f.record->sanitizer =
-        __tsan_create_fiber(0);  // kept with the control block: tsan has few of them
+    // Kept with the control block: tsan has few of them
+    f.record->sanitizer = __tsan_create_fiber(0);
 }
 inline void sanitizer_adopt_thread(control_block& f) noexcept {
   f.record->sanitizer = __tsan_get_current_fiber();

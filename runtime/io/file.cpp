@@ -23,10 +23,10 @@ using detail::operation;
 using detail::operation_kind;
 
 constexpr off_t at_position = -1;  // the descriptor's own position
-constexpr std::size_t cached_write_max =
-    64 * 1024;  // a copy of some 10 us; more may wait for write-back
-constexpr std::size_t terminal_write_max =
-    2 * 1024;  // what a terminal takes once it says it is writable
+// A copy of some 10 us; more may wait for write-back
+constexpr std::size_t cached_write_max = 64 * 1024;
+// What a terminal takes once it says it is writable
+constexpr std::size_t terminal_write_max = 2 * 1024;
 
 enum class descriptor_kind { pollable, terminal, file };
 

@@ -20,8 +20,8 @@
 namespace coir::io {
 namespace {
 
-constexpr int threads_max_default =
-    8;  // deep enough for a disk; each costs a stack, not a processor
+// Deep enough for a disk; each costs a stack, not a processor
+constexpr int threads_max_default = 8;
 constexpr int threads_max_limit = 1024;
 
 /// COIR_OFFLOAD_THREADS, or the default; read once.
@@ -162,8 +162,8 @@ void run_awaited(offload_job& job) noexcept {
   auto& own = static_cast<awaited_job&>(job);
   own.work(own.argument);
   detail::control_block& waiter = *own.waiter;
-  own.is_done.store(
-      true, std::memory_order_release);  // the last touch: the fiber may go on and leave its frame
+  // The last touch: the fiber may go on and leave its frame
+  own.is_done.store(true, std::memory_order_release);
   detail::worker::wake(waiter);
 }
 

@@ -141,8 +141,8 @@ constexpr int bits_per_word = 8 * sizeof(unsigned long);
 
 bool is_in(const fd_set* set, int fd) noexcept {
   if (!set) return false;
-  const auto* words =
-      reinterpret_cast<const unsigned long*>(set);  // the set may be longer than fd_set
+  // The set may be longer than fd_set
+  const auto* words = reinterpret_cast<const unsigned long*>(set);
   return words[fd / bits_per_word] >> (fd % bits_per_word) & 1;
 }
 

@@ -11,7 +11,6 @@ namespace {
 
 using detail::operation;
 using detail::operation_kind;
-using detail::worker;
 
 /// `call` with MSG_DONTWAIT, cooperatively unless the caller's own flags say not to wait.
 template <class Call>

@@ -12,7 +12,7 @@
 
 namespace coir::io {
 
-using detail::operation;
+using detail::edge_wait;
 using detail::watch;
 using detail::worker;
 
@@ -51,7 +51,8 @@ struct stream_socket::registration final : detail::remote_call {
   template <class Call>
   ssize_t transfer(short events, detail::deadline until, Call call) noexcept;
   int wait(worker& w, short events, detail::deadline until) noexcept;
-  int await_edge(worker& w, detail::operation_list& waiting, detail::deadline until) noexcept;
+  int await_edge(worker& w, detail::intrusive_list<edge_wait>& waiting,
+                 detail::deadline until) noexcept;
 };
 
 namespace {
@@ -91,7 +92,8 @@ ssize_t stream_socket::registration::transfer(short events, detail::deadline unt
       if (!is_elsewhere) may_succeed = false;
     }
     const int error = wait(w, events, until);
-    if (error == -ETIMEDOUT) {  // what has arrived meanwhile, or while the deadline had passed, counts
+    if (error == -ETIMEDOUT) {
+      // What has arrived meanwhile counts, also when the deadline had passed before.
       const ssize_t result = call(number);
       return result == -EAGAIN ? error : result;
     }
@@ -116,9 +118,9 @@ int stream_socket::registration::wait(worker& w, short events, detail::deadline 
   return await_edge(w, events == POLLIN ? watched.readers : watched.writers, until);
 }
 
-int stream_socket::registration::await_edge(worker& w, detail::operation_list& waiting,
+int stream_socket::registration::await_edge(worker& w, detail::intrusive_list<edge_wait>& waiting,
                                             detail::deadline until) noexcept {
-  operation op;
+  edge_wait op;
   op.waiter = w.running;
   waiting.push_back(op);
   while (!op.is_done) {
@@ -187,8 +189,8 @@ int stream_socket::close() noexcept {
   if (!state_) return -EBADF;
   registration& r = *std::exchange(state_, nullptr);
   const int fd = r.fd.exchange(-1, std::memory_order_relaxed);
-  const int result =
-      io::close(fd);  // before the registration goes: the descriptor is still watched
+  // Before the registration goes: the descriptor is still watched
+  const int result = io::close(fd);
   r.drop();
   return result;
 }

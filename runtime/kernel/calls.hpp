@@ -50,8 +50,8 @@ inline ssize_t readv(int fd, const iovec* parts, int count) noexcept {
 inline ssize_t writev(int fd, const iovec* parts, int count) noexcept {
   return call(SYS_writev, fd, parts, count);
 }
-/// Offset -1 is the current position. With RWF_NOWAIT in `flags` it does not block. The kernel wants
-/// the offset in two halves, of which the first holds all of it on 64 bits.
+/// Offset -1 is the current position. With RWF_NOWAIT in `flags` it does not block. The kernel
+/// wants the offset in two halves, of which the first holds all of it on 64 bits.
 inline ssize_t preadv2(int fd, const iovec* parts, int count, off_t offset, int flags) noexcept {
   return call(SYS_preadv2, fd, parts, count, offset, 0, flags);
 }

@@ -7,8 +7,8 @@
 namespace coir::detail {
 namespace {
 
-constexpr int spins_max =
-    100;  // about 2 us: a critical section lasts tens of nanoseconds unless its holder is preempted
+// About 2 us: a critical section lasts tens of nanoseconds unless its holder is preempted
+constexpr int spins_max = 100;
 
 }  // namespace
 

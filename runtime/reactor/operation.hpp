@@ -46,16 +46,27 @@ struct operation {
 
 using operation_list = intrusive_list<operation>;
 
-/// Marks `op` done and its fiber ready.
-inline void complete(operation& op, std::int64_t result, fiber_list& ready) noexcept {
+/// A fiber that waits for the next edge of a watch: less than an operation, because it must come
+/// back to the cache with the fiber's stack.
+struct edge_wait {
+  edge_wait* next = nullptr;
+  edge_wait* prev = nullptr;
+  control_block* waiter = nullptr;
+  std::int64_t result = 0;  ///< once done: the events, or -errno
+  bool is_done = false;
+};
+
+/// Marks an operation or an edge_wait done and its fiber ready.
+template <class Wait>
+void complete(Wait& op, std::int64_t result, fiber_list& ready) noexcept {
   op.result = result;
   op.is_done = true;
   ready.make_ready(*op.waiter);
 }
 
 /// A persistent readiness registration of a descriptor whose owner keeps it open: one system call
-/// in its life, an edge for each arrival. Waiting operations are linked into its lists and never
-/// reach the kernel themselves.
+/// in its life, an edge for each arrival. Those who wait are linked into its lists and
+/// unknown to the kernel.
 struct watch {
   int fd = -1;
   bool is_registered = false;
@@ -65,8 +76,8 @@ struct watch {
   bool has_hangup = false;  ///< the peer has ended; then a short read does not mean dry
   std::uint32_t ticket = 0;
   std::uint32_t generation = 0;  ///< of the descriptor's number, when it was registered
-  operation_list readers;
-  operation_list writers;
+  intrusive_list<edge_wait> readers;
+  intrusive_list<edge_wait> writers;
 };
 
 }  // namespace coir::detail

@@ -80,8 +80,8 @@ void reactor::forget(int fd, std::uint32_t generation, fiber_list& ready) noexce
   if (watch* w = s->persistent; w && is_before(w->generation, generation)) {
     remove_watch(*w);
     w->is_closed = true;
-    while (operation* op = w->readers.pop_front()) complete(*op, -EBADF, ready);
-    while (operation* op = w->writers.pop_front()) complete(*op, -EBADF, ready);
+    while (edge_wait* op = w->readers.pop_front()) complete(*op, -EBADF, ready);
+    while (edge_wait* op = w->writers.pop_front()) complete(*op, -EBADF, ready);
   }
   for (operation *op = s->operations.front(), *after; op; op = after) {
     after = op->next;
@@ -97,11 +97,11 @@ void reactor::deliver(watch& w, std::uint32_t events, fiber_list& ready) noexcep
   if (events & ended) w.has_hangup = true;
   if (events & (POLLIN | ended)) {
     w.readable = true;
-    while (operation* op = w.readers.pop_front()) complete(*op, events, ready);
+    while (edge_wait* op = w.readers.pop_front()) complete(*op, events, ready);
   }
   if (events & (POLLOUT | POLLHUP | POLLERR)) {
     w.writable = true;
-    while (operation* op = w.writers.pop_front()) complete(*op, events, ready);
+    while (edge_wait* op = w.writers.pop_front()) complete(*op, events, ready);
   }
 }
 

@@ -34,8 +34,8 @@ timer_node* timer_wheel::expire_one(deadline now) noexcept {
     }
     cascade(due);
   }
-  tick_ = std::max(
-      tick_, now_tick);  // no slot between here and there holds a node, so that levels stay right
+  // No slot between here and there holds a node, so that levels stay right
+  tick_ = std::max(tick_, now_tick);
   return nullptr;
 }
 

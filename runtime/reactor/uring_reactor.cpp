@@ -23,8 +23,8 @@ constexpr std::uint32_t watch_events = POLLIN | POLLOUT | POLLRDHUP;
 constexpr std::int64_t ns_per_s = 1'000'000'000;
 
 constexpr std::uint8_t opcodes_needed[] = {
-    IORING_OP_POLL_ADD, IORING_OP_READV,        IORING_OP_WRITEV,
-    IORING_OP_FSYNC,    IORING_OP_ACCEPT,      IORING_OP_ASYNC_CANCEL,
+    IORING_OP_POLL_ADD, IORING_OP_READV,  IORING_OP_WRITEV,
+    IORING_OP_FSYNC,    IORING_OP_ACCEPT, IORING_OP_ASYNC_CANCEL,
 };
 constexpr unsigned features_needed =
     IORING_FEAT_NODROP | IORING_FEAT_RW_CUR_POS | IORING_FEAT_EXT_ARG | IORING_FEAT_SUBMIT_STABLE;
@@ -131,6 +131,7 @@ void uring_reactor::remove_watch(watch& w) noexcept {
 
 void uring_reactor::poll(std::int64_t timeout_ns, fiber_list& ready) noexcept {
   enter(timeout_ns);
+  run_task_work();
   io_uring_cqe* events[events_per_turn];
   const unsigned count = io_uring_peek_batch_cqe(&ring_, events, events_per_turn);
   for (unsigned i = 0; i < count; ++i) handle(*events[i], ready);
@@ -226,6 +227,14 @@ void uring_reactor::enter(std::int64_t timeout_ns) noexcept {
   }
   __kernel_timespec timeout{timeout_ns / ns_per_s, timeout_ns % ns_per_s};
   io_uring_submit_and_wait_timeout(&ring_, &first, 1, &timeout, nullptr);
+}
+
+/// The kernel runs deferred work twenty items at a time: asks for more until the turn is full.
+void uring_reactor::run_task_work() noexcept {
+  while (tells_task_work_ && io_uring_cq_ready(&ring_) < events_per_turn &&
+         IO_URING_READ_ONCE(*ring_.sq.kflags) & IORING_SQ_TASKRUN) {
+    if (io_uring_get_events(&ring_) < 0) return;
+  }
 }
 
 void uring_reactor::handle(const io_uring_cqe& cqe, fiber_list& ready) noexcept {

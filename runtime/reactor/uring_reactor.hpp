@@ -45,6 +45,7 @@ class uring_reactor final : public reactor {
   int request_watch(watch& w) noexcept;
   void request_removal(std::uint32_t ticket) noexcept;
   void enter(std::int64_t timeout_ns) noexcept;
+  void run_task_work() noexcept;
   void handle(const io_uring_cqe& cqe, fiber_list& ready) noexcept;
   void handle_wake(const io_uring_cqe& cqe) noexcept;
   void handle_watch(std::uint32_t ticket, const io_uring_cqe& cqe, fiber_list& ready) noexcept;
@@ -53,8 +54,8 @@ class uring_reactor final : public reactor {
 
   io_uring ring_{};
   bool has_ring_ = false;
-  bool tells_task_work_ =
-      false;  ///< the kernel sets a flag in shared memory when a zero-wait enter is worth it
+  /// The kernel sets a flag in shared memory when a zero-wait enter is worth it
+  bool tells_task_work_ = false;
   kernel::event_fd wake_event_;
   std::vector<request> requests_;
   std::uint32_t first_free_ = 0;  ///< index + 1; 0: none

@@ -17,11 +17,11 @@
 namespace coir::detail {
 namespace {
 
-constexpr std::int64_t spin_ns_max =
-    1'000'000;  // more than a wake-up ever costs would only burn the processor
+// More than a wake-up ever costs would only burn the processor
+constexpr std::int64_t spin_ns_max = 1'000'000;
 constexpr std::int64_t trim_period_ns = 1'000'000'000;
-constexpr std::int64_t farewell_ns =
-    2'000'000'000;  // how long an exiting thread waits for killed fibers to unwind
+// How long an exiting thread waits for killed fibers to unwind
+constexpr std::int64_t farewell_ns = 2'000'000'000;
 
 constinit thread_local worker* this_thread_worker = nullptr;
 
@@ -181,8 +181,8 @@ namespace {
 
 void make_ready_at_home(remote_call& call) noexcept {
   control_block& f = fiber_record::owner_of(call);
-  f.record->wake_is_posted.exchange(
-      false, std::memory_order_acq_rel);  // pairs with the exchange in wake()
+  // Pairs with the exchange in wake()
+  f.record->wake_is_posted.exchange(false, std::memory_order_acq_rel);
   worker::of(f).run_queue().make_ready(f);
 }
 

@@ -139,8 +139,8 @@ class worker final : public thread_slots {
   fiber_pool pool_;
   control_block main_;
   fiber_record main_record_;
-  control_block* last_after_fork_ =
-      nullptr;                     ///< in the child of a fork: the spawned fiber that called it
+  /// In the child of a fork: the spawned fiber that called it
+  control_block* last_after_fork_ = nullptr;
   worker* next_worker_ = nullptr;  ///< in the registry: constant once set
   bool is_in_use_ = false;         ///< guarded by the registry's lock
 };

@@ -50,19 +50,31 @@ bool mutex::try_lock() {
 }
 
 void mutex::unlock() {
-  const detail::worker* w = detail::worker::current_or_null();
-  lock_.lock();
-  if (!owner_ || !w || owner_ != w->running) {
-    lock_.unlock();
+  const detail::worker* const w = detail::worker::current_or_null();
+  if (!w || !release(w->running)) {
     throw std::system_error(std::make_error_code(std::errc::operation_not_permitted),
                             "coir::mutex: unlocked by a fiber that does not hold it");
   }
+}
+
+/// False when `self` is not the owner.
+bool mutex::release(const detail::control_block* self) noexcept {
+  std::lock_guard guard(lock_);
+  if (owner_ != self) return false;
   detail::waiter* const heir = waiters_.take_one();
   owner_ = heir ? heir->fiber : nullptr;
   if (heir) detail::wait_queue::wake(*heir);
-  lock_.unlock();
+  return true;
 }
 
-void mutex::relock_after_wait() noexcept { acquire(detail::never, interruptible::no); }
+/// For the end of a wait on a condition: a kill has to wait until the mutex is held.
+void mutex::relock_after_wait(detail::control_block* self) noexcept {
+  {
+    std::lock_guard guard(lock_);
+    if (!owner_) owner_ = self;
+    if (owner_ == self) return;
+  }
+  acquire(detail::never, interruptible::no);
+}
 
 }  // namespace coir

@@ -29,7 +29,8 @@ wait_status wait_queue::wait(short_lock& held, waiter& self, deadline until, wai
     const wait_status how = w.park(why, until, kind);
     const bool is_woken = !self.is_waiting.load(std::memory_order_acquire);
     if (how == wait_status::woken && !is_woken) continue;  // without a cause
-    guard.lock();  // also when woken: the caller may destroy the object that the waker still unlocks
+    guard
+        .lock();  // also when woken: the caller may destroy the object that the waker still unlocks
     if (!self.is_waiting.load(std::memory_order_relaxed)) return wait_status::woken;
     unlink(self);
     return how;

@@ -47,8 +47,8 @@ pool::slot::slot(pool& p) : pool_(&p) {
 pool::slot::~slot() {
   if (!pool_) return;
   pool_->slots_.release();
-  std::lock_guard guard(
-      pool_->lock_);  // the last touch: the pool may go once members_ is 0 and this is released
+  // The last touch: the pool may go once members_ is 0 and this is released
+  std::lock_guard guard(pool_->lock_);
   if (--pool_->members_ == 0) pool_->joiners_.wake_all();
 }
 

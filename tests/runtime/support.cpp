@@ -11,6 +11,8 @@
 namespace coir::test {
 namespace {
 
+constexpr const char* options_of_the_sanitizer = "ASAN_OPTIONS";
+
 int checked(int result, const char* call) {
   if (result < 0) throw std::system_error(errno, std::generic_category(), call);
   return result;
@@ -28,6 +30,15 @@ stderr_capture::~stderr_capture() {
   ::dup2(kept_, STDERR_FILENO);
   ::close(kept_);
   ::close(file_);
+}
+
+without_leak_check::without_leak_check() {
+  if (const char* set = std::getenv(options_of_the_sanitizer)) kept_ = set;
+  ::setenv(options_of_the_sanitizer, (kept_ + ":detect_leaks=0").c_str(), 1);
+}
+
+without_leak_check::~without_leak_check() {
+  ::setenv(options_of_the_sanitizer, kept_.c_str(), 1);
 }
 
 std::string stderr_capture::text() const {

@@ -40,7 +40,8 @@ class COIR_API mutex {
  private:
   friend class condition_variable;
   bool lock_until(detail::deadline until);
-  void relock_after_wait() noexcept;
+  bool release(const detail::control_block* self) noexcept;
+  void relock_after_wait(detail::control_block* self) noexcept;
   detail::wait_status acquire(detail::deadline until, detail::interruptible kind);
 
   detail::short_lock lock_;

@@ -48,7 +48,7 @@ class COIR_API pool {
     using item_type = std::ranges::range_value_t<Range>;
     using result = std::invoke_result_t<Function&, item_type&>;
     std::vector<fiber<result>> fibers;
-    all_ended guard{fibers};
+    all_ended<std::vector<fiber<result>>> guard{fibers};
     for (auto&& item : items)
       fibers.push_back(spawn([&f](item_type value) -> result { return f(value); }, item));
     joinall(fibers);

@@ -121,8 +121,8 @@ class queue {
   void admit_putter() {
     detail::waiter* const putter = putters_.front();
     if (!putter) return;
-    items_.push_back(std::move(
-        *static_cast<T*>(putter->payload)));  // may throw: the putter is still queued then
+    // May throw: the putter is still queued then
+    items_.push_back(std::move(*static_cast<T*>(putter->payload)));
     detail::wait_queue::wake(*putters_.take_one());
   }
 

@@ -140,8 +140,37 @@ INSTANTIATE_TEST_SUITE_P(
                   epoll_event got;
                   return io::epoll_wait(s.epoll.get(), &got, 1, never);
                 }},
+        io_wait{"yield",
+                [](silence&) {
+                  long result = 0;
+                  while (result == 0) result = io::yield();
+                  return result;
+                }},
         io_wait{"sleep", [](silence&) { return io::sleep_until(deadline_after(1h)); }}),
     [](const auto& kind) { return kind.param.name; });
+
+TEST_F(io_kill_test, another_thread_can_kill_a_fiber_in_recv_alone_on_its_worker) {
+  silence quiet;
+  for (int round = 0; round < scaled(200); ++round) {
+    std::atomic<bool> has_begun{false};
+    long result = 0;
+    // The main fiber joins before it begins: the waiter drives the loop itself.
+    fiber<> waiter = spawn([&] {
+      has_begun = true;
+      passed(result = io::recv(quiet.sockets.one.get(), buffer, 64, 0, endless));
+    });
+    std::thread other([&] {
+      const stopwatch watch;
+      while (!has_begun && watch.elapsed() < 10s) {
+      }
+      std::this_thread::sleep_for(milliseconds(round % 3));  // at any moment of the wait
+      waiter.kill(false);
+    });
+    EXPECT_TRUE(waiter.join_for(10s));
+    other.join();
+    ASSERT_EQ(result, -ECANCELED) << "round " << round;
+  }
+}
 
 TEST_F(io_kill_test, a_connect_that_is_killed_ends) {
   silence quiet;

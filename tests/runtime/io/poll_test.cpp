@@ -343,5 +343,27 @@ TEST_F(epoll_test, a_loop_with_a_wake_pipe_runs_as_one_fiber_among_others) {
   EXPECT_EQ(received, messages);
 }
 
+TEST_F(poll_test, a_yield_lets_the_ready_fibers_run_and_returns) {
+  int turns = 0;
+  fiber<> other = spawn([&] {
+    for (int i = 0; i < 3; ++i) {
+      ++turns;
+      EXPECT_EQ(io::yield(), 0);
+    }
+  });
+  for (int i = 1; i <= 3; ++i) {
+    EXPECT_EQ(io::yield(), 0);
+    EXPECT_EQ(turns, i);
+  }
+  other.join();
+}
+
+TEST_F(poll_test, yields_do_not_keep_the_worker_from_timers) {
+  fiber<> sleeper = spawn([] { sleep(2ms); });
+  const stopwatch watch;
+  while (!sleeper.ready() && watch.elapsed() < 10s) EXPECT_EQ(io::yield(), 0);
+  EXPECT_TRUE(sleeper.ready());
+}
+
 }  // namespace
 }  // namespace coir::test

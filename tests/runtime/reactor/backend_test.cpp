@@ -37,17 +37,27 @@ TEST_F(backend_test, ten_thousand_sleepers_wake_in_the_order_of_their_deadlines)
   std::minstd_rand random(3);
   std::vector<clock::time_point> wake_order;
   std::vector<fiber<>> fibers;
-  const clock::time_point start = clock::now() + 200ms;
+  clock::time_point start;
+  event may_begin;
+  int began_late = 0;  // after their deadline: the machine is slow, and their order is another
   for (int i = 0; i < count; ++i) {
-    const clock::time_point when = start + microseconds(random() % 500'000);
-    fibers.push_back(spawn([&wake_order, when] {
+    fibers.push_back(spawn([&, offset = microseconds(random() % 500'000)] {
+      may_begin.wait();
+      const clock::time_point when = start + offset;
+      const bool is_late = clock::now() >= when;
       this_fiber::sleep_until(when);
       EXPECT_GE(clock::now(), when);
-      wake_order.push_back(when);
+      if (!is_late) wake_order.push_back(when);
+      began_late += is_late;
     }));
   }
+  yield();
+  start = clock::now() + 200ms;
+  may_begin.set();
   EXPECT_EQ(joinall(fibers, 20s), static_cast<std::size_t>(count));
-  EXPECT_EQ(wake_order.size(), static_cast<std::size_t>(count));
+  EXPECT_EQ(wake_order.size() + static_cast<std::size_t>(began_late),
+            static_cast<std::size_t>(count));
+  EXPECT_LT(began_late, count / 2);
   for (std::size_t i = 1; i < wake_order.size(); ++i) {
     ASSERT_GE(wake_order[i] + tick, wake_order[i - 1]) << "at " << i;
   }

@@ -201,6 +201,7 @@ TEST_F(fork_test, children_of_children_work) {
 }
 
 TEST_F(fork_test, the_child_of_a_spawned_fiber_ends_when_its_function_returns) {
+  const without_leak_check child_exits_from_a_fiber;
   EXPECT_EXIT(
       {
         int turns_of_main = 0;

@@ -144,6 +144,7 @@ TEST_F(process_exit_test, a_program_may_exit_with_parked_fibers) {
 }
 
 TEST_F(process_exit_test, a_fiber_may_end_the_program) {
+  const without_leak_check exits_from_a_fiber;
   EXPECT_EXIT(
       {
         fiber<> parked = spawn([] { sleep(1h); });

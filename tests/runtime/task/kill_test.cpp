@@ -2,6 +2,7 @@
 // cooperative calls are in io/kill_test.cpp.
 #include "tests/runtime/support.hpp"
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <ostream>
@@ -228,6 +229,40 @@ TEST_F(kill_test, another_thread_can_kill) {
   f.join();
   other.join();
   EXPECT_TRUE(f.successful());
+}
+
+/// Joins a fiber that runs `wait`, which another thread kills. The joiner is parked before the
+/// fiber begins, so that nobody but the fiber itself drives the worker's loop.
+template <class Wait>
+void expect_kill_from_afar(milliseconds delay, Wait wait) {
+  std::atomic<bool> has_begun{false};
+  fiber<> f = spawn([&] {
+    has_begun = true;
+    wait();
+    ADD_FAILURE() << "the wait returned";
+  });
+  std::thread other([&] {
+    const stopwatch watch;
+    while (!has_begun && watch.elapsed() < 10s) {
+    }
+    std::this_thread::sleep_for(delay);  // the kill may come at any moment of the wait
+    f.kill(false);
+  });
+  EXPECT_TRUE(f.join_for(10s));
+  EXPECT_TRUE(f.successful());
+  other.join();
+}
+
+TEST_F(kill_test, another_thread_can_kill_a_fiber_asleep_alone_on_its_worker) {
+  for (int round = 0; round < scaled(200); ++round) {
+    expect_kill_from_afar(milliseconds(round % 3), [] { sleep(1h); });
+  }
+}
+
+TEST_F(kill_test, another_thread_can_kill_a_fiber_that_only_yields) {
+  expect_kill_from_afar(5ms, [] {
+    for (const stopwatch watch; watch.elapsed() < 10s;) yield();
+  });
 }
 
 /// What the table's waits wait for: nothing of it ever comes.

@@ -116,6 +116,25 @@ TEST_F(result_test, an_exit_exception_counts_as_success_without_a_value) {
   EXPECT_THROW(f.get(), fiber_exit);
 }
 
+TEST_F(result_test, get_of_a_killed_fiber_without_a_value_returns_normally) {
+  fiber<> f = spawn([] { sleep(1h); });
+  yield();
+  f.kill();
+  EXPECT_NO_THROW(f.get());
+  EXPECT_NO_THROW(std::move(f).get());
+}
+
+TEST_F(result_test, get_of_a_killed_fiber_with_a_value_throws) {
+  fiber<int> f = spawn([] {
+    sleep(1h);
+    return 1;
+  });
+  yield();
+  f.kill();
+  EXPECT_THROW(f.get(), fiber_exit);
+  EXPECT_THROW(std::move(f).get(), fiber_exit);
+}
+
 TEST_F(result_test, an_error_of_a_fiber_that_nobody_asks_does_not_end_the_program) {
   stderr_capture capture;
   spawn([] { throw odd_error(2); });

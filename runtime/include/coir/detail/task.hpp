@@ -24,8 +24,8 @@ namespace coir {
 /// How a fiber is made; every member has a sensible default.
 struct attributes {
   std::string name{};  ///< shown in reports; empty: "fiber"
-  std::size_t stack_bytes =
-      0;  ///< virtual size of the stack; 0: COIR_STACK, else 256 KiB. Touched pages are what counts
+  /// Virtual size of the stack; 0: COIR_STACK, else 256 KiB. Touched pages are what counts
+  std::size_t stack_bytes = 0;
 };
 
 namespace detail {
