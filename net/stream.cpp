@@ -1,9 +1,7 @@
 // What happens when another fiber closes a stream while one waits in it: stream_socket::close()
-// wakes the waiter with -EBADF and closes the descriptor at once. The waiter runs later and still
-// uses the stream_socket, which is therefore kept until the stream itself goes, or is opened again
-// (which its description forbids while a fiber is in it). A loop that reads or writes several times
-// keeps no copy of the descriptor: its next call fails with -EBADF as well, even if the number is
-// in use again.
+// wakes the waiter with -EBADF and closes the descriptor at once. A loop that reads or writes
+// several times keeps no copy of the descriptor: its next call fails with -EBADF as well, even if
+// the number is in use again.
 #include <coir/net/stream.hpp>
 
 #include "net/cooperative.hpp"
@@ -36,7 +34,7 @@ std::size_t stream::read_some(mutable_buffer into) {
 
 std::size_t stream::read_some(mutable_buffer into, std::error_code& ec) {
   if (!begin_call(ec) || into.size() == 0) return 0;
-  return finish(socket_->recv(into.data(), into.size(), 0, read_until()), ec);
+  return finish(socket_.recv(into.data(), into.size(), 0, read_until()), ec);
 }
 
 std::size_t stream::read_exactly(mutable_buffer into) {
@@ -52,7 +50,7 @@ std::size_t stream::read_exactly(mutable_buffer into, std::error_code& ec) {
   std::size_t count = 0;
   while (!ec && count < into.size()) {
     const mutable_buffer rest = into.from(count);
-    const std::size_t more = finish(socket_->recv(rest.data(), rest.size(), 0, until), ec);
+    const std::size_t more = finish(socket_.recv(rest.data(), rest.size(), 0, until), ec);
     if (more == 0 && !ec) ec = errc::end_of_stream;
     count += more;
   }
@@ -68,7 +66,7 @@ std::size_t stream::write_some(const_buffer from) {
 
 std::size_t stream::write_some(const_buffer from, std::error_code& ec) {
   if (!begin_call(ec) || from.size() == 0) return 0;
-  return finish(socket_->send(from.data(), from.size(), MSG_NOSIGNAL, write_until()), ec);
+  return finish(socket_.send(from.data(), from.size(), MSG_NOSIGNAL, write_until()), ec);
 }
 
 std::size_t stream::write_all(const_buffer from) {
@@ -84,7 +82,7 @@ std::size_t stream::write_all(const_buffer from, std::error_code& ec) {
   std::size_t count = 0;
   while (!ec && count < from.size()) {
     const const_buffer rest = from.from(count);
-    count += finish(socket_->send(rest.data(), rest.size(), MSG_NOSIGNAL, until), ec);
+    count += finish(socket_.send(rest.data(), rest.size(), MSG_NOSIGNAL, until), ec);
   }
   return count;
 }
@@ -102,7 +100,7 @@ std::size_t stream::write_parts(std::span<const const_buffer> parts, std::error_
   detail::gather rest(parts);
   std::size_t count = 0;
   while (const msghdr* message = ec ? nullptr : rest.next()) {
-    const std::size_t more = finish(socket_->sendmsg(message, MSG_NOSIGNAL, until), ec);
+    const std::size_t more = finish(socket_.sendmsg(message, MSG_NOSIGNAL, until), ec);
     rest.advance(more);
     count += more;
   }
@@ -129,7 +127,7 @@ void stream::close() {
 void stream::close(std::error_code& ec) noexcept {
   ec.clear();
   if (!is_open()) return;
-  const int result = socket_->close();
+  const int result = socket_.close();
   if (result < 0) ec = code_of(result);
 }
 
@@ -157,9 +155,9 @@ address stream::peer_address(std::error_code& ec) const noexcept {
   return detail::peer_name(native_handle(), ec);
 }
 
-int stream::native_handle() const noexcept { return socket_ ? socket_->fd() : -1; }
+int stream::native_handle() const noexcept { return socket_.fd(); }
 
-int stream::release() noexcept { return socket_ ? socket_->release() : -1; }
+int stream::release() noexcept { return socket_.release(); }
 
 void stream::open_socket(const address& peer, coir::detail::deadline until, std::error_code& ec) {
   if (is_open()) ec = std::make_error_code(std::errc::already_connected);
@@ -169,15 +167,13 @@ void stream::open_socket(const address& peer, coir::detail::deadline until, std:
   hold(made.release());  // before it is connected, so that close() can end the wait
   int result = io::connect(native_handle(), peer.data(), peer.size(), {until});
   if (!is_open()) result = -EBADF;  // closed meanwhile, perhaps after the connection was there
-  if (result < 0) socket_->close();
+  if (result < 0) socket_.close();
   finish(result, ec);
 }
 
 /// Owns `fd` from now on; closes it when there is no memory.
 void stream::hold(int fd) {
-  detail::descriptor owned(fd);
-  socket_ = std::make_unique<io::stream_socket>();
-  *socket_ = io::stream_socket(owned.release());
+  socket_ = io::stream_socket(fd);
   if (!is_open()) throw std::bad_alloc();
 }
 

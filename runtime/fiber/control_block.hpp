@@ -66,6 +66,7 @@ struct fiber_record {
   void* mailbox = nullptr;   ///< of a context switch
   stack_memory stack;        ///< empty for a thread's main fiber
   std::uint32_t number = 0;  ///< its place in the pool's slab, for colouring
+  std::uint32_t sanitizer_uses = 0;  ///< tsan: by how many fibers in a row
   std::uint64_t id = 0;
   const char* name = "fiber";        ///< owned by the task
   const void* spawn_site = nullptr;  ///< an address in the code that spawned it

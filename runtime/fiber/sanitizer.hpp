@@ -47,10 +47,16 @@ inline void sanitizer_before_switch(control_block&, control_block& to) noexcept 
 }
 inline void sanitizer_after_switch(control_block&) noexcept {}
 inline void sanitizer_begin(control_block&) noexcept {}
+/// tsan's fibers are few and slow to make: each is kept with its control block. The last frames of
+/// a fiber do not return, so that tsan still has them on its record of calls at the next use, and
+/// that record has room for 65,536: in time it needs a new one.
 inline void sanitizer_make(control_block& f) noexcept {
-  if (!f.record->sanitizer)
-    // Kept with the control block: tsan has few of them
-    f.record->sanitizer = __tsan_create_fiber(0);
+  constexpr std::uint32_t uses_max = 4096;
+  fiber_record& r = *f.record;
+  if (r.sanitizer && ++r.sanitizer_uses < uses_max) return;
+  if (r.sanitizer) __tsan_destroy_fiber(r.sanitizer);
+  r.sanitizer = __tsan_create_fiber(0);
+  r.sanitizer_uses = 0;
 }
 inline void sanitizer_adopt_thread(control_block& f) noexcept {
   f.record->sanitizer = __tsan_get_current_fiber();

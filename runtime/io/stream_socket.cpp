@@ -2,10 +2,11 @@
 // fiber wakes that fiber, which then still looks at it. It counts its users for that. It is
 // registered with the reactor of the first worker that has to wait; a fiber of another worker waits
 // with one-shot operations like anybody else.
+#include <coir/detail/reference_count.hpp>
+#include <coir/detail/stream_socket.hpp>
+
 #include "runtime/io/await.hpp"
 #include "runtime/kernel/calls.hpp"
-
-#include <coir/detail/reference_count.hpp>
 
 #include <memory>
 #include <utility>

@@ -42,6 +42,7 @@ RUNTIME_HEADERS = {
     "mutex.hpp": "runtime/sync",
     "semaphore.hpp": "runtime/sync",
     "offload.hpp": "runtime/io",
+    "detail/stream_socket.hpp": "runtime/io",
     "detail/task.hpp": "runtime/task",
     "context.hpp": "runtime/task",
     "fiber.hpp": "runtime/task",

@@ -1,5 +1,7 @@
 // Streams between workers, with exact books: every byte arrives in order, every number is reused,
 // and a close is seen by everyone who waits, however it meets with arrivals and deadlines.
+#include <coir/detail/stream_socket.hpp>
+
 #include "runtime/io/io.hpp"
 #include "tests/stress/stress.hpp"
 

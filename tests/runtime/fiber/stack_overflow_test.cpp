@@ -111,11 +111,14 @@ TEST_F(stack_overflow_test, without_guard_advice_many_fibers_still_run_and_the_l
       testing::ExitedWithCode(0), contains_all({"ran 40000", "vm.max_map_count"}));
 }
 
+/// In the page that no program has, but not null, of which a sanitizer would tell first.
+auto* const unmapped = reinterpret_cast<volatile int*>(64);
+
 TEST_F(stack_overflow_test, any_other_fault_keeps_its_usual_effect) {
   EXPECT_EXIT(
       {
         fiber<> f = spawn([] {
-          volatile int* volatile nowhere = nullptr;
+          volatile int* volatile nowhere = unmapped;
           *nowhere = 1;
         });
         f.join();
@@ -140,7 +143,7 @@ TEST_F(stack_overflow_test, any_other_fault_reaches_the_handler_that_was_there_b
       {
         std::signal(SIGSEGV, leave_with_seven);
         fiber<> f = spawn([] {
-          volatile int* volatile nowhere = nullptr;
+          volatile int* volatile nowhere = unmapped;
           *nowhere = 1;
         });
         f.join();

@@ -76,6 +76,17 @@ TEST_F(stack_pool_test, the_stack_released_last_is_reused_first) {
   EXPECT_EQ(pool.acquire(64 * 1024), one);
 }
 
+TEST_F(stack_pool_test, one_stack_serves_any_number_of_fibers) {
+  long sum = 0;
+  for (int i = 0; i < 30'000; ++i) {
+    spawn([&] {
+      yield();
+      ++sum;
+    }).join();
+  }
+  EXPECT_EQ(sum, 30'000);
+}
+
 TEST_F(stack_pool_test, sizes_do_not_mix) {
   control_block* small = pool.acquire(32 * 1024);
   pool.release(*small);

@@ -1,4 +1,6 @@
 // The registered stream socket on which net's streams stand.
+#include <coir/detail/stream_socket.hpp>
+
 #include "runtime/io/io.hpp"
 #include "runtime/reactor/fd_table.hpp"
 #include "tests/runtime/support.hpp"

@@ -1,4 +1,6 @@
 // A fiber that never needs to wait does not keep its worker for itself.
+#include <coir/detail/stream_socket.hpp>
+
 #include "runtime/io/io.hpp"
 #include "tests/runtime/support.hpp"
 

@@ -1,6 +1,7 @@
 /// Connected byte streams: what tcp_stream and unix_stream have in common.
 #pragma once
 
+#include <coir/detail/stream_socket.hpp>
 #include <coir/export.hpp>
 #include <coir/net/address.hpp>
 #include <coir/net/buffer.hpp>
@@ -9,12 +10,7 @@
 
 #include <cstddef>
 #include <initializer_list>
-#include <memory>
 #include <span>
-
-namespace coir::io {
-class COIR_API stream_socket;
-}
 
 namespace coir::net {
 
@@ -124,8 +120,7 @@ class COIR_API stream : public expiry {
                                const std::error_code& ec) const;
   std::string message(const char* what, const std::error_code& ec) const;
 
-  /// Kept after close(), since fibers that wait in it wake later; null when empty.
-  std::unique_ptr<io::stream_socket> socket_;
+  io::stream_socket socket_;
 };
 
 }  // namespace coir::net
