@@ -22,6 +22,12 @@ std::size_t round_up(std::size_t bytes, std::size_t unit) noexcept {
 /// that equal depths of neighbours do not fall into few sets of the second-level cache.
 std::size_t stride(std::size_t stack_bytes) noexcept { return stack_bytes + guard_bytes; }
 
+/// reserve() alone allocates anew for each slab. Throws std::bad_alloc.
+template <class T>
+void grow_for(std::vector<T>& v, std::size_t count) {
+  if (v.capacity() < count) v.reserve(std::max(count, 2 * v.capacity()));
+}
+
 void* map(std::size_t bytes) noexcept {
   void* start = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
@@ -94,8 +100,8 @@ control_block* fiber_pool::carve(size_class& c) noexcept {
 
 bool fiber_pool::add_slab(size_class& c) noexcept {
   try {
-    c.slabs.reserve(c.slabs.size() + 1);
-    c.idle.reserve((c.slabs.size() + 1) * fibers_per_slab);
+    grow_for(c.slabs, c.slabs.size() + 1);
+    grow_for(c.idle, (c.slabs.size() + 1) * fibers_per_slab);
   } catch (const std::bad_alloc&) {
     return false;
   }

@@ -229,11 +229,17 @@ void uring_reactor::enter(std::int64_t timeout_ns) noexcept {
   io_uring_submit_and_wait_timeout(&ring_, &first, 1, &timeout, nullptr);
 }
 
-/// The kernel runs deferred work twenty items at a time: asks for more until the turn is full.
+/// The kernel runs deferred work twenty items at a time: asks for more until the turn is full. Stops
+/// when a call brings nothing, because the flag may outlive the work: who adds work raises it after
+/// the fact, when this thread may have done that work already.
 void uring_reactor::run_task_work() noexcept {
-  while (tells_task_work_ && io_uring_cq_ready(&ring_) < events_per_turn &&
+  unsigned before = 0;
+  unsigned count = io_uring_cq_ready(&ring_);
+  while (tells_task_work_ && count > before && count < events_per_turn &&
          IO_URING_READ_ONCE(*ring_.sq.kflags) & IORING_SQ_TASKRUN) {
     if (io_uring_get_events(&ring_) < 0) return;
+    before = count;
+    count = io_uring_cq_ready(&ring_);
   }
 }
 
