@@ -229,9 +229,9 @@ void uring_reactor::enter(std::int64_t timeout_ns) noexcept {
   io_uring_submit_and_wait_timeout(&ring_, &first, 1, &timeout, nullptr);
 }
 
-/// The kernel runs deferred work twenty items at a time: asks for more until the turn is full. Stops
-/// when a call brings nothing, because the flag may outlive the work: who adds work raises it after
-/// the fact, when this thread may have done that work already.
+/// The kernel runs deferred work twenty items at a time: asks for more until the turn is full. It
+/// stops when a call brings nothing, because the flag may outlive the work: who adds work raises it
+/// after the fact, when this thread may have done that work already.
 void uring_reactor::run_task_work() noexcept {
   unsigned before = 0;
   unsigned count = io_uring_cq_ready(&ring_);

@@ -215,7 +215,8 @@ TEST_F(fiber_test, sleep_of_zero_or_less_only_yields) {
 
 TEST_F(fiber_test, sleep_until_a_time_that_has_passed_returns) {
   const stopwatch watch;
-  this_fiber::sleep_until(std::chrono::steady_clock::now() - 1h);
+  this_fiber::sleep_until(std::chrono::steady_clock::now() - 1ms);
+  this_fiber::sleep_until(std::chrono::steady_clock::time_point::min());
   expect_prompt(watch);
 }
 

@@ -28,12 +28,13 @@ deadline deadline_after(std::chrono::duration<Rep, Period> timeout) noexcept {
   return now_ns() + std::chrono::ceil<std::chrono::nanoseconds>(timeout).count();
 }
 
-/// The deadline of a point on std::chrono::steady_clock, which is CLOCK_MONOTONIC on Linux. Any
-/// thread; never parks.
+/// The deadline of a point on std::chrono::steady_clock, which is CLOCK_MONOTONIC on Linux. A point
+/// before the clock's start has passed already. Any thread; never parks.
 template <class Duration>
 deadline deadline_at(std::chrono::time_point<std::chrono::steady_clock, Duration> when) noexcept {
   using seconds = std::chrono::duration<double>;
   if (std::chrono::duration_cast<seconds>(when.time_since_epoch()) >= seconds(9.0e9)) return never;
+  if (when.time_since_epoch() <= Duration::zero()) return 0;
   return std::chrono::ceil<std::chrono::nanoseconds>(when.time_since_epoch()).count();
 }
 
