@@ -291,8 +291,8 @@ def main():
           f"{measuring.describe_priority(how.priority)};")
     print(f"      one recv brings at most {BUFFER_BYTES // 1024} KiB on every server", flush=True)
     if how.priority == "fifo":
-        print("      a p99 near 50 ms is the kernel's brake on real-time tasks (sched_rt_runtime_us)",
-              flush=True)
+        print("      a p99 near 50 ms is the kernel's brake on real-time tasks "
+              "(sched_rt_runtime_us)", flush=True)
     measuring.warn_of_other_work("echo")
     rows = []
     start = time.monotonic()
