@@ -1,5 +1,5 @@
-// Sleeping. On a fiber a sleep is not cut short by a signal handler, only by a kill: then it fails
-// with ECANCELED.
+// Sleeping. On a fiber a sleep is not cut short by a signal handler, only by a kill or
+// the deadline of a scope: then it fails with ECANCELED or ETIMEDOUT.
 #include "hooks/hook.hpp"
 #include "hooks/time_limit.hpp"
 #include "runtime/io/io.hpp"

@@ -15,7 +15,10 @@ namespace bench {
 struct boost_library {
   using fiber = boost::fibers::fiber;
   using mutex = boost::fibers::mutex;
+  using recursive_mutex = boost::fibers::recursive_mutex;
   using condition = boost::fibers::condition_variable;
+  using barrier = boost::fibers::barrier;
+  using promise = boost::fibers::promise<std::int64_t>;
 
   /// Runs `f` in a fiber with a pooled stack, once the caller has parked.
   template <class Function>
@@ -23,6 +26,7 @@ struct boost_library {
     return fiber(boost::fibers::launch::post, std::allocator_arg, stacks(), std::move(f));
   }
   static void yield() { boost::this_fiber::yield(); }
+  static void pass(barrier& b) { b.wait(); }
 
   /// A channel of numbers without room: a put waits for its get.
   class rendezvous {
@@ -39,6 +43,32 @@ struct boost_library {
    public:
     void put(std::int64_t value) { channel_.push(value); }
     std::int64_t get() { return channel_.value_pop(); }
+
+   private:
+    boost::fibers::buffered_channel<std::int64_t> channel_{128};
+  };
+
+  /// The same as channels, with a status where a closed channel has to be told.
+  class channel {
+   public:
+    void send(std::int64_t value) { channel_.push(value); }
+    std::int64_t recv() {
+      std::int64_t value = 0;
+      channel_.pop(value);
+      return value;
+    }
+
+   private:
+    boost::fibers::unbuffered_channel<std::int64_t> channel_;
+  };
+  class buffered_channel {
+   public:
+    void send(std::int64_t value) { channel_.push(value); }
+    std::int64_t recv() {
+      std::int64_t value = 0;
+      channel_.pop(value);
+      return value;
+    }
 
    private:
     boost::fibers::buffered_channel<std::int64_t> channel_{128};

@@ -13,7 +13,10 @@ namespace bench {
 struct coir_library {
   using fiber = coir::fiber<>;
   using mutex = coir::mutex;
+  using recursive_mutex = coir::recursive_mutex;
   using condition = coir::condition_variable;
+  using barrier = coir::barrier<>;
+  using promise = coir::promise<std::int64_t>;
 
   /// Runs `f` in a fiber with a pooled stack, once the caller has parked.
   template <class Function>
@@ -21,6 +24,7 @@ struct coir_library {
     return coir::spawn(std::move(f));
   }
   static void yield() { coir::yield(); }
+  static void pass(barrier& b) { b.arrive_and_wait(); }
 
   /// A queue of numbers without room: a put waits for its get.
   class rendezvous {
@@ -40,6 +44,26 @@ struct coir_library {
 
    private:
     coir::queue<std::int64_t> queue_{128};
+  };
+
+  /// A channel of numbers without buffer.
+  class channel {
+   public:
+    void send(std::int64_t value) { channel_.send(value); }
+    std::int64_t recv() { return *channel_.recv(); }
+
+   private:
+    coir::channel<std::int64_t> channel_;
+  };
+
+  /// A channel with room for 128 numbers.
+  class buffered_channel {
+   public:
+    void send(std::int64_t value) { channel_.send(value); }
+    std::int64_t recv() { return *channel_.recv(); }
+
+   private:
+    coir::channel<std::int64_t> channel_{128};
   };
 
   /// A semaphore that starts empty.

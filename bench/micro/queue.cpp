@@ -47,7 +47,26 @@ void buffered_item_ns(benchmark::State& state) {
   producer.join();
 }
 
+// One unit is one number through a queue of another kind with room for 128, in the same manner.
+// Boost.Fiber has none.
+template <class Queue>
+void ordered_item_ns(benchmark::State& state) {
+  constexpr std::int64_t batch = 1000;
+  Queue queue(128);
+  auto producer = coir::spawn([&queue] {
+    for (;;) queue.put(1);
+  });
+  std::int64_t sum = 0;
+  while (state.KeepRunningBatch(batch)) {
+    for (std::int64_t i = 0; i < batch; ++i) sum += queue.get();
+  }
+  bench::check(state, sum, state.iterations());
+  producer.kill();
+}
+
 }  // namespace
 
 BENCH_BOTH(hand_over_round_trip_ns, "hand_over_round_trip_ns");
 BENCH_BOTH(buffered_item_ns, "buffered_item_ns");
+BENCHMARK(ordered_item_ns<coir::lifo_queue<std::int64_t>>)->Name("coir:lifo_item_ns");
+BENCHMARK(ordered_item_ns<coir::priority_queue<std::int64_t>>)->Name("coir:priority_item_ns");

@@ -19,3 +19,6 @@ inline void check(benchmark::State& state, std::int64_t done, std::int64_t expec
 #define BENCH_BOTH(function, row)                              \
   BENCHMARK(function<bench::coir_library>)->Name("coir:" row); \
   BENCHMARK(function<bench::boost_library>)->Name("boost:" row)
+
+/// Registers what Boost.Fiber has no counterpart of.
+#define BENCH_COIR(function, row) BENCHMARK(function)->Name("coir:" row)

@@ -7,14 +7,17 @@
 /// cause.
 #pragma once
 
+#include <coir/detail/interruption.hpp>
+#include <coir/detail/timer_node.hpp>
 #include <coir/detail/waiter.hpp>
 
 #include "runtime/base/inbox.hpp"
-#include "runtime/base/timer_node.hpp"
+#include "runtime/base/intrusive_list.hpp"
 
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 
 namespace coir::detail {
 
@@ -55,6 +58,14 @@ struct stack_memory {
   std::byte* top() const noexcept { return bottom + bytes; }
 };
 
+/// The kill of a fiber; there is one at a time.
+struct kill_request {
+  interruption in;
+  std::exception_ptr error;  ///< what to throw; null: fiber_exit
+  unsigned guards = 0;       ///< no_kill guards of the fiber that are open
+  bool is_deferred = false;  ///< waits for the last of them to go
+};
+
 /// What a switch does not touch.
 struct fiber_record {
   control_block* owner = nullptr;
@@ -62,15 +73,20 @@ struct fiber_record {
   remote_call wake_call;  ///< posted to its worker by other threads
   std::atomic<bool> wake_is_posted{false};
   void (*entry)(control_block&) = nullptr;
-  void* argument = nullptr;  ///< for `entry`: the task or the raw context
-  void* mailbox = nullptr;   ///< of a context switch
-  stack_memory stack;        ///< empty for a thread's main fiber
-  std::uint32_t number = 0;  ///< its place in the pool's slab, for colouring
+  void* argument = nullptr;                    ///< for `entry`: the task or the raw context
+  void* mailbox = nullptr;                     ///< of a context switch
+  intrusive_list<interruption> interruptions;  ///< pending, oldest first
+  kill_request kill;
+  unsigned c_frames = 0;  ///< calls from C code that are open: see throw_if_interrupted
+  stack_memory stack;                ///< empty for a thread's main fiber
+  std::uint32_t number = 0;          ///< its place in the pool's slab, for colouring
   std::uint32_t sanitizer_uses = 0;  ///< tsan: by how many fibers in a row
   std::uint64_t id = 0;
   const char* name = "fiber";        ///< owned by the task
   const void* spawn_site = nullptr;  ///< an address in the code that spawned it
   void* sanitizer = nullptr;         ///< asan: fake stack; tsan: fiber
+  /// Of the process in which it began, or which a fork of its own made
+  std::uint32_t fork_generation = 0;
 
   /// The fiber whose `timer` this is.
   static control_block& owner_of(timer_node& node) noexcept {
@@ -90,20 +106,30 @@ struct fiber_record {
 /// One cache line: all that a switch touches.
 struct alignas(64) control_block {
   void* context = nullptr;  ///< where it goes on: boost's fcontext_t, valid while it does not run
-  control_block* next = nullptr;   ///< run queue
+  union {
+    control_block* next = nullptr;  ///< in the run queue
+    const waiter* waits_in;         ///< while parked for another fiber: its place in that queue
+  };
   thread_slots* home = nullptr;    ///< its worker; constant from the first use on
   fiber_record* record = nullptr;  ///< constant
   exception_globals exceptions;
-  int error_number = 0;  ///< errno while it does not run
+  int error_number = 0;        ///< errno while it does not run
+  std::uint32_t since_ms = 0;  ///< while parked: when that began, on the worker's clock
   fiber_state state = fiber_state::free;
   wait_reason why = wait_reason::none;  ///< while parked, for reports
-  bool kill_pending = false;      ///< fiber_exit is to be thrown at its next interruptible wait
-  bool is_interruptible = false;  ///< while parked
-  bool timed_out = false;         ///< its timer ended the park
+  bool is_interrupted = false;          ///< record->interruptions is not empty
+  bool is_interruptible = false;        ///< while parked
+  bool timed_out = false;               ///< its timer ended the park
   std::uint8_t calls_without_park = 0;  ///< fairness budget
 };
 
 static_assert(sizeof(control_block) == 64);
+
+/// True when only another fiber, or another thread, can make `f` go on.
+inline bool is_for_fibers(const control_block& f) noexcept {
+  return f.state == fiber_state::suspended ||
+         (f.state == fiber_state::parked && is_for_fibers(f.why));
+}
 
 /// FIFO of fibers through control_block::next.
 class fiber_list {

@@ -65,6 +65,14 @@ std::int64_t await(operation& op, detail::deadline until) noexcept {
   return op.result;
 }
 
+int interruption_error() noexcept {
+  detail::control_block& self = *worker::current_or_null()->running;
+  if (!self.is_interrupted) return ECANCELED;
+  detail::interruption& first = *self.record->interruptions.front();
+  first.is_told = true;
+  return first.error_number;
+}
+
 int pause(int fd, const patience& left) noexcept {
   constexpr std::int64_t pause_ns = 1'000'000;
   if (detail::now_ns() >= left.until()) return left.timeout_error();

@@ -7,7 +7,8 @@
 ///   -ETIMEDOUT  the deadline of `mode` passed first (nothing was transferred)
 ///   -EAGAIN     mode.posix: the descriptor is O_NONBLOCK and the call would block, or its
 ///               SO_RCVTIMEO or SO_SNDTIMEO passed
-///   -ECANCELED  the fiber is being killed; the C++ edge then calls detail::throw_if_interrupted()
+///   -ECANCELED  the fiber is being killed, or a scope's deadline has passed; the C++ edge then
+///               calls detail::throw_if_interrupted(), the C edge interruption_error()
 ///   -EBADF      the descriptor was closed through io::close while the fiber waited for it
 /// To be called on a worker thread only (worker::current_or_null() is set); any fiber, the main
 /// fiber included.
@@ -79,10 +80,10 @@ COIR_API int select(int count, fd_set* readable, fd_set* writable, fd_set* excep
 /// epoll_wait(2) on the program's own epoll descriptor; returns 0 when the deadline passes.
 COIR_API int epoll_wait(int epoll_fd, epoll_event* events, int capacity,
                         detail::deadline until) noexcept;
-/// Parks until the deadline; 0, or -ECANCELED when the fiber is being killed. A deadline of 0 gives
-/// nobody a turn: that is yield().
+/// Parks until the deadline; 0, or -ECANCELED when interrupted. A deadline of 0 gives nobody a
+/// turn: that is yield().
 COIR_API int sleep_until(detail::deadline until) noexcept;
-/// Lets the fibers that are ready run first; 0, or -ECANCELED when the fiber is being killed.
+/// Lets the fibers that are ready run first; 0, or -ECANCELED when interrupted.
 COIR_API int yield() noexcept;
 
 /// Wakes everybody, on any worker, who waits for `fd`, with -EBADF, then closes it. Any thread;
@@ -93,6 +94,10 @@ COIR_API int close(int fd) noexcept;
 COIR_API void forget(int fd) noexcept;
 /// forget() for every descriptor from `first` to `last`. Any thread.
 COIR_API void forget_range(unsigned first, unsigned last) noexcept;
+
+/// What a C caller is told when its call came back with -ECANCELED: a positive errno, ETIMEDOUT for
+/// the deadline of a scope, which from then on must be thrown, and ECANCELED for a kill.
+COIR_API int interruption_error() noexcept;
 
 /// True when the calling thread is a worker, so that cooperative calls make sense; hooks go
 /// straight to the kernel otherwise. Never makes a worker.

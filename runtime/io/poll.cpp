@@ -132,7 +132,7 @@ int sleep_until(deadline until) noexcept {
 int yield() noexcept {
   worker& w = *worker::current_or_null();
   w.yield();
-  return w.running->kill_pending ? -ECANCELED : 0;
+  return w.running->is_interrupted ? -ECANCELED : 0;
 }
 
 namespace {

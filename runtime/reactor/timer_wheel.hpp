@@ -7,7 +7,7 @@
 /// when its slot's first tick comes. It never fires early, and at most one tick late.
 #pragma once
 
-#include "runtime/base/timer_node.hpp"
+#include <coir/detail/timer_node.hpp>
 
 #include <bit>
 #include <cstddef>

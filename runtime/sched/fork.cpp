@@ -1,8 +1,8 @@
 // The child of a fork has one thread and, by default, one fiber: the one that called fork. It gets
 // a new reactor, because a ring and an epoll set are shared with the parent. All other fibers are
 // abandoned: their stacks stay as they are and are never resumed, so that nothing of the parent's
-// goes on twice. When the caller was a spawned fiber and its function returns, the child ends as if
-// main had returned.
+// goes on twice; their timers expire without effect. When the caller was a spawned fiber and its
+// function returns, the child ends as if main had returned.
 #include "runtime/kernel/report.hpp"
 #include "runtime/sched/worker.hpp"
 
@@ -13,9 +13,12 @@
 
 namespace coir::detail {
 
+constinit std::atomic<std::uint32_t> fork_generation{0};
+
 struct fork_handlers {
   static void in_child() noexcept {
     unlock_worker_registry();
+    fork_generation.fetch_add(1, std::memory_order_relaxed);
     worker* const self = worker::current_or_null();
     for (worker* w = first_worker(); w; w = w->next_worker_) {
       w->is_in_use_ = true;  // its thread is not here: never to be reused
@@ -38,8 +41,8 @@ struct fork_handlers {
     }
     w.pool_.abandon_all_but(is_spawned ? 1 : 0);
     w.run_queue_ = fiber_list{};
-    w.timers_ = timer_wheel{};
     self.record->wake_is_posted.store(false);
+    self.record->fork_generation = fork_generation.load(std::memory_order_relaxed);
     w.reactor_.reset();
     try {
       w.reactor_ = make_reactor();

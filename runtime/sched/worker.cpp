@@ -1,6 +1,7 @@
 #include "runtime/sched/worker.hpp"
 
 #include <coir/detail/short_lock.hpp>
+#include <coir/exceptions.hpp>
 
 #include "runtime/base/assert.hpp"
 #include "runtime/fiber/overflow_report.hpp"
@@ -11,6 +12,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <system_error>
+#include <utility>
 
 #include <unistd.h>
 
@@ -20,6 +22,8 @@ namespace {
 // More than a wake-up ever costs would only burn the processor
 constexpr std::int64_t spin_ns_max = 1'000'000;
 constexpr std::int64_t trim_period_ns = 1'000'000'000;
+// A wait without end is looked at once it has lasted so long
+constexpr std::int64_t idle_ns = 50'000'000;
 // How long an exiting thread waits for killed fibers to unwind
 constexpr std::int64_t farewell_ns = 2'000'000'000;
 
@@ -90,12 +94,14 @@ worker& worker::adopt_thread() {
   w->adopt_this_thread();
   w->reactor_ = std::move(made);
   w->spin_ns_ = read_spin_ns();
+  w->set_clock(now_ns());
   w->main_.home = w;
   w->main_.record = &w->main_record_;
   w->main_record_.owner = &w->main_;
   w->main_record_.name = "main";
+  w->main_record_.fork_generation = fork_generation.load(std::memory_order_relaxed);
   w->main_.state = fiber_state::running;
-  w->main_.kill_pending = false;
+  w->main_.is_interrupted = false;
   sanitizer_adopt_thread(w->main_);
   w->running = &w->main_;
   this_thread_worker = w;
@@ -127,7 +133,7 @@ void worker::retire() noexcept {
 }
 
 bool worker::kill_all_fibers() noexcept {
-  pool_.for_each_live([this](control_block& f) { interrupt(f); });
+  pool_.for_each_live([this](control_block& f) { kill(f, nullptr); });
   const deadline end = now_ns() + farewell_ns;
   while (live() > 0 && now_ns() < end) {
     park(wait_reason::sleep, now_ns() + 1'000'000, interruptible::no);
@@ -149,6 +155,7 @@ void worker::end_running(control_block* target) noexcept {
   self.state = fiber_state::ended;
   if (!target) target = next_ready();
   if (!target) target = wait_for_ready();
+  if (self.is_interrupted) retract(self, self.record->kill.in);  // came too late
   pool_.release(self);  // not before: the loop may start fibers, and this stack is still in use
   switch_to(self, *target);
   assertion_failed("an ended fiber is not resumed", __FILE__, __LINE__);
@@ -164,17 +171,51 @@ control_block& worker::make_fiber(std::size_t stack_bytes, void (*entry)(control
             " live here); raise ulimit -v or vm.max_map_count, or lower COIR_STACK");
   }
   f->state = fiber_state::suspended;  // a late wake of its last life must not queue it
-  f->kill_pending = false;
   f->why = wait_reason::none;
   f->record->entry = entry;
   f->record->argument = argument;
   prepare_context(*f);
+  f->record->fork_generation = fork_generation.load(std::memory_order_relaxed);
   return *f;
 }
 
-void worker::interrupt(control_block& f) noexcept {
-  f.kill_pending = true;
+void worker::interrupt(control_block& f, interruption& in) noexcept {
+  if (in.is_pending) return;
+  in.is_pending = true;
+  in.is_told = false;
+  f.record->interruptions.push_back(in);
+  f.is_interrupted = true;
   if (f.is_interruptible) run_queue_.make_ready(f);
+}
+
+void worker::retract(control_block& f, interruption& in) noexcept {
+  if (!in.is_pending) return;
+  in.is_pending = false;
+  f.record->interruptions.remove(in);
+  f.is_interrupted = !f.record->interruptions.empty();
+}
+
+namespace {
+
+[[noreturn]] void throw_kill(interruption& in) {
+  auto& request = reinterpret_cast<kill_request&>(in);  // whose first member it is
+  if (request.error) std::rethrow_exception(std::exchange(request.error, nullptr));
+  throw fiber_exit();
+}
+
+}  // namespace
+
+void worker::kill(control_block& f, std::exception_ptr error) noexcept {
+  kill_request& request = f.record->kill;
+  if (request.in.is_pending || request.is_deferred) return;
+  request.error = std::move(error);
+  if (request.guards > 0) {
+    request.is_deferred = true;
+    return;
+  }
+  request.in.error_number = ECANCELED;
+  request.in.raise = throw_kill;
+  interrupt(f, request.in);
 }
 
 namespace {
@@ -207,15 +248,30 @@ void worker::post(remote_call& call) noexcept {
 void worker::turn(bool may_wait) noexcept {
   switches_until_turn_ = events_per_turn;
   run_remote_calls();
-  if (!timers_.empty()) expire_timers(now_ns());
+  const deadline now = now_ns();
+  set_clock(now);
+  if (!timers_.empty()) expire_timers(now);
   if (!may_wait || !run_queue_.empty()) return reactor_->poll(0, run_queue_);
   if (spin_ns_ > 0) {
     spin();
     if (!run_queue_.empty()) return;
   }
+  wait_for_events();
+}
+
+/// While the main fiber waits for other fibers and no timer is armed, the first wait is only long:
+/// when that brings nothing, it is time to ask whether anything ever will.
+void worker::wait_for_events() noexcept {
+  std::int64_t limit = wait_limit();
+  const bool is_suspect = limit < 0 && is_for_fibers(main_);
+  if (is_suspect && !was_idle_) limit = idle_ns;
+  if (is_suspect && was_idle_) on_idle_without_timers(*this);
   is_waiting_.store(true, std::memory_order_seq_cst);
-  reactor_->poll(inbox_.empty() ? wait_limit() : 0, run_queue_);
+  const bool may_wait = inbox_.empty() && run_queue_.empty();
+  reactor_->poll(may_wait ? limit : 0, run_queue_);
   is_waiting_.store(false, std::memory_order_relaxed);
+  set_clock(now_ns());
+  was_idle_ = is_suspect && may_wait && run_queue_.empty() && inbox_.empty();
 }
 
 /// Looks again and again for a short while before sleeping: on a virtual machine waking a halted
@@ -245,6 +301,10 @@ std::int64_t worker::wait_limit() noexcept {
 
 void worker::expire_timers(deadline now) noexcept {
   while (timer_node* node = timers_.expire_one(now)) {
+    if (node->expire) {
+      node->expire(*node);
+      continue;
+    }
     control_block& f = fiber_record::owner_of(*node);
     f.timed_out = true;
     run_queue_.make_ready(f);

@@ -49,7 +49,8 @@ class worker final : public thread_slots {
   // Giving up the processor. Only the running fiber may call.
 
   /// Parks the running fiber until it is made ready, until the deadline, or, when `kind` allows it,
-  /// until it is killed. A kill that is pending already, and a deadline of 0, end it at once.
+  /// until it is interrupted. An interruption that is pending already, and a deadline of 0, end it
+  /// at once.
   wait_status park(wait_reason why, deadline until, interruptible kind) noexcept;
   /// Lets the fibers that are ready run first; does nothing when there are none.
   void yield() noexcept;
@@ -75,12 +76,39 @@ class worker final : public thread_slots {
     f.state = fiber_state::ready;
     run_queue_.push_back(f);
   }
-  /// Kills one of this worker's fibers: it gets fiber_exit where it waits.
-  void interrupt(control_block& f) noexcept;
+  /// Runs a fresh fiber at once; the running one stands behind those that are ready.
+  void start_first(control_block& f) noexcept {
+    control_block& self = *running;
+    self.state = fiber_state::ready;
+    run_queue_.push_back(self);
+    switch_to(self, f);
+  }
+  /// Makes `in` pending for one of this worker's fibers, which gets it where it waits, or at its
+  /// next wait. Does nothing when it is pending already.
+  void interrupt(control_block& f, interruption& in) noexcept;
+  /// Takes back what has not been thrown yet; `f` belongs to the calling thread.
+  static void retract(control_block& f, interruption& in) noexcept;
+  /// Kills one of this worker's fibers with `error`, or with fiber_exit when that is null. Does
+  /// nothing when it is being killed already; waits while the fiber has a no_kill guard.
+  void kill(control_block& f, std::exception_ptr error) noexcept;
   /// How many spawned fibers have not ended.
   std::size_t live() const noexcept { return pool_.live(); }
   /// The fiber of the thread's own stack.
   control_block& main_fiber() noexcept { return main_; }
+
+  /// Arms a timer of the calling fiber's own; see timer_node::expire.
+  void arm(timer_node& timer, deadline when) noexcept { timers_.arm(timer, when); }
+  /// Disarms it, if it is armed.
+  void disarm(timer_node& timer) noexcept { timers_.disarm(timer); }
+
+  /// The time of the last turn of the loop, in ms, for reports: how old a wait is.
+  std::uint32_t now_ms() const noexcept { return now_ms_; }
+  /// Calls `visit(control_block&)` for each fiber that has not ended, the main fiber first.
+  template <class Visit>
+  void for_each_fiber(Visit visit) {
+    visit(main_);
+    pool_.for_each_live(visit);
+  }
 
   reactor& io() noexcept { return *reactor_; }
   fiber_list& run_queue() noexcept { return run_queue_; }
@@ -123,11 +151,15 @@ class worker final : public thread_slots {
   void turn(bool may_wait) noexcept;
   void spin() noexcept;
   std::int64_t wait_limit() noexcept;
+  void wait_for_events() noexcept;
+  void set_clock(deadline now) noexcept { now_ms_ = static_cast<std::uint32_t>(now / 1'000'000); }
   void expire_timers(deadline now) noexcept;
   void run_remote_calls() noexcept;
 
   fiber_list run_queue_;
   int switches_until_turn_ = events_per_turn;
+  std::uint32_t now_ms_ = 0;  ///< of the last turn; wraps after 49 days
+  bool was_idle_ = false;     ///< has waited for long without finding anything to do
   timer_wheel timers_;
   std::unique_ptr<reactor> reactor_;
   inbox inbox_;
@@ -145,9 +177,37 @@ class worker final : public thread_slots {
   bool is_in_use_ = false;         ///< guarded by the registry's lock
 };
 
+/// While it lives, the calling fiber runs coir's functions on behalf of C code, through which
+/// nothing can be thrown. The thread must be a worker.
+class c_frame {
+ public:
+  c_frame() noexcept : fiber_(*worker::current_or_null()->running) { ++fiber_.record->c_frames; }
+  c_frame(const c_frame&) = delete;
+  c_frame& operator=(const c_frame&) = delete;
+  ~c_frame() { --fiber_.record->c_frames; }
+
+ private:
+  control_block& fiber_;
+};
+
 /// Head of the list of all workers there have ever been; they are reused, never freed. Any thread
 /// may walk it.
 worker* first_worker() noexcept;
+
+/// Called when nothing on its thread can end the waits of `w`: no timer is armed, nothing has come
+/// for long, and nobody is ready. Finds out whether anything else can, and if not makes the main
+/// fiber fail. Implemented where all kinds of waits are known, in runtime/diag.
+void on_idle_without_timers(worker& w) noexcept;
+
+/// How many forks lie between this process and the first that used coir; 0 in most. Changes only in
+/// a child, before fork() returns there.
+extern std::atomic<std::uint32_t> fork_generation;
+
+/// True for a fiber that a fork has left behind in the parent: here it never goes on. Any thread.
+inline bool is_abandoned(const control_block& f) noexcept {
+  const std::uint32_t now = fork_generation.load(std::memory_order_relaxed);
+  return now != 0 && f.record->fork_generation != now;
+}
 
 /// Held while the registry changes: for the handlers of fork.
 void lock_worker_registry() noexcept;
@@ -159,17 +219,18 @@ void unlock_worker_registry() noexcept;
 inline wait_status worker::park(wait_reason why, deadline until, interruptible kind) noexcept {
   control_block& self = *running;
   const bool may_interrupt = kind == interruptible::yes;
-  if (may_interrupt && self.kill_pending) return wait_status::interrupted;
+  if (may_interrupt && self.is_interrupted) return wait_status::interrupted;
   if (until == 0) return wait_status::timed_out;
   self.why = why;
   self.is_interruptible = may_interrupt;
   self.timed_out = false;
   self.state = fiber_state::parked;
+  self.since_ms = now_ms_;
   if (until != never) timers_.arm(self.record->timer, until);
   switch_away(self);
   if (until != never) timers_.disarm(self.record->timer);
   self.why = wait_reason::none;
-  if (may_interrupt && self.kill_pending) return wait_status::interrupted;
+  if (may_interrupt && self.is_interrupted) return wait_status::interrupted;
   return self.timed_out ? wait_status::timed_out : wait_status::woken;
 }
 

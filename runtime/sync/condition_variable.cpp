@@ -1,6 +1,7 @@
 #include <coir/condition_variable.hpp>
 
 #include "runtime/sched/worker.hpp"
+#include "runtime/sync/living.hpp"
 
 #include <system_error>
 
@@ -8,7 +9,9 @@ namespace coir {
 
 void condition_variable::notify_one() noexcept {
   std::lock_guard guard(lock_);
-  waiters_.wake_one();
+  if (detail::waiter* const first = detail::take_living(waiters_)) {
+    detail::wait_queue::wake(*first);
+  }
 }
 
 void condition_variable::notify_all() noexcept {

@@ -1,8 +1,13 @@
 // unlock() hands the mutex to the longest waiter instead of freeing it: nobody can overtake, so
 // nobody starves.
+//
+// The child of a fork has the one fiber that called fork. A mutex that another one holds stays held
+// there, as POSIX has it, since what it protects may be half changed. One that was handed over to a
+// fiber that has not gone on since is free: nobody has touched anything.
 #include <coir/mutex.hpp>
 
 #include "runtime/sched/worker.hpp"
+#include "runtime/sync/living.hpp"
 
 #include <system_error>
 
@@ -12,11 +17,20 @@ using detail::interruptible;
 using detail::wait_reason;
 using detail::wait_status;
 
+/// Makes `self` the owner if there is none; lock_ is held.
+inline bool mutex::take(detail::control_block* self) noexcept {
+  if (owner_) {
+    if (!detail::is_abandoned(*owner_) || !is_handed_over_) return false;
+    is_handed_over_ = false;
+  }
+  owner_ = self;
+  return true;
+}
+
 detail::wait_status mutex::acquire(detail::deadline until, interruptible kind) {
   detail::control_block* const self = detail::worker::current().running;
   lock_.lock();
-  if (!owner_) {
-    owner_ = self;
+  if (take(self)) {
     lock_.unlock();
     return wait_status::woken;
   }
@@ -26,7 +40,10 @@ detail::wait_status mutex::acquire(detail::deadline until, interruptible kind) {
                             "coir::mutex: this fiber holds it already");
   }
   detail::waiter waiting;
-  return waiters_.wait(lock_, waiting, until, wait_reason::mutex, kind);
+  waiting.payload = this;  // for reports
+  const wait_status how = waiters_.wait(lock_, waiting, until, wait_reason::mutex, kind);
+  if (how == wait_status::woken) is_handed_over_ = false;
+  return how;
 }
 
 void mutex::lock() {
@@ -43,8 +60,7 @@ bool mutex::lock_until(detail::deadline until) {
 bool mutex::try_lock() {
   detail::control_block* const self = detail::worker::current().running;
   lock_.lock();
-  const bool was_free = !owner_;
-  if (was_free) owner_ = self;
+  const bool was_free = take(self);
   lock_.unlock();
   return was_free;
 }
@@ -61,9 +77,11 @@ void mutex::unlock() {
 bool mutex::release(const detail::control_block* self) noexcept {
   std::lock_guard guard(lock_);
   if (owner_ != self) return false;
-  detail::waiter* const heir = waiters_.take_one();
+  detail::waiter* const heir = detail::take_living(waiters_);
   owner_ = heir ? heir->fiber : nullptr;
-  if (heir) detail::wait_queue::wake(*heir);
+  if (!heir) return true;
+  is_handed_over_ = true;
+  detail::wait_queue::wake(*heir);
   return true;
 }
 
@@ -71,8 +89,7 @@ bool mutex::release(const detail::control_block* self) noexcept {
 void mutex::relock_after_wait(detail::control_block* self) noexcept {
   {
     std::lock_guard guard(lock_);
-    if (!owner_) owner_ = self;
-    if (owner_ == self) return;
+    if (owner_ == self || take(self)) return;
   }
   acquire(detail::never, interruptible::no);
 }

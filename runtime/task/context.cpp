@@ -97,7 +97,7 @@ void raw_context::end() noexcept {
     mailbox_of(*fiber_).error = std::make_exception_ptr(fiber_exit());
     suspend_for(w, fiber_);
   } else {
-    w.interrupt(*fiber_);
+    w.kill(*fiber_, nullptr);
     suspend_for(w, nullptr);
   }
 }

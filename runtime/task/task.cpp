@@ -3,14 +3,13 @@
 
 #include "runtime/kernel/report.hpp"
 #include "runtime/sched/worker.hpp"
+#include "runtime/task/handlers.hpp"
 
 #include <cstdlib>
 #include <memory>
 #include <mutex>
 #include <new>
 #include <stdexcept>
-
-#include <cxxabi.h>
 
 namespace coir::detail {
 namespace {
@@ -37,24 +36,6 @@ std::size_t stack_bytes_unless_said() noexcept {
   return bytes;
 }
 
-/// Says on stderr what ended a fiber; to be called while that exception is handled.
-void report_failure(const task& t) noexcept {
-  int status = 0;
-  const std::type_info* type = abi::__cxa_current_exception_type();
-  std::unique_ptr<char, decltype(&std::free)> type_name(
-      type ? abi::__cxa_demangle(type->name(), nullptr, nullptr, &status) : nullptr, std::free);
-  const char* const shown = type_name ? type_name.get() : "an exception of unknown type";
-  const auto id = static_cast<unsigned long long>(t.id());
-  try {
-    throw;
-  } catch (const std::exception& e) {
-    kernel::report("fiber \"%s\" (#%llu) failed with %s: %s", t.name().c_str(), id, shown,
-                   e.what());
-  } catch (...) {
-    kernel::report("fiber \"%s\" (#%llu) failed with %s", t.name().c_str(), id, shown);
-  }
-}
-
 }  // namespace
 
 /// The verbs of a task that its fiber runs.
@@ -66,6 +47,7 @@ class task_life {
     worker& w = worker::current();
     if (!how.name.empty()) t->name_ = how.name;
     t->id_ = next_id();
+    if (site) announce_spawn(t->name_, t->id_, site);  // coir's own fibers have none
     control_block& f =
         w.make_fiber(how.stack_bytes ? how.stack_bytes : stack_bytes_unless_said(), entry, t);
     f.record->id = t->id_;
@@ -73,7 +55,7 @@ class task_life {
     f.record->spawn_site = site;
     t->fiber_ = &f;
     owned.detach();  // the fiber's own now, dropped at its end
-    w.start(f);
+    how.run_first ? w.start_first(f) : w.start(f);
   }
 
   static void run(control_block& f) {
@@ -89,6 +71,11 @@ class task_life {
     run(f);
   }
 
+  static task* of(const control_block& f) noexcept {
+    const bool runs_task = f.record->entry == run || f.record->entry == run_later;
+    return runs_task ? static_cast<task*>(f.record->argument) : nullptr;
+  }
+
   static void set_start_time(task& t, deadline when) noexcept { t.start_time_ = when; }
 
  private:
@@ -102,27 +89,24 @@ class task_life {
 
   static void execute(control_block& f) noexcept {
     task& t = task_of(f);
-    task::state how = task::state::succeeded;
-    if (f.kill_pending) {
-      f.kill_pending = false;  // killed before it began: its function never runs
-    } else {
-      t.state_.store(task::state::running, std::memory_order_relaxed);
-      how = call(t);
-    }
+    t.state_.store(task::state::running, std::memory_order_relaxed);
+    const task::state how = call(f, t);
     t.drop_function();
     f.record->name = "ended fiber";  // the task, which owns the name, may go now
+    f.record->argument = nullptr;
     finish(t, how);
   }
 
-  static task::state call(task& t) noexcept {
+  static task::state call(control_block& f, task& t) noexcept {
     try {
+      if (f.is_interrupted) throw_if_interrupted();  // killed before it began: it never runs
       t.run();
       return task::state::succeeded;
     } catch (const fiber_exit&) {
       return task::state::succeeded;
     } catch (...) {
       t.error_ = std::current_exception();
-      report_failure(t);
+      handle_error(t.name(), t.id(), false);
       return task::state::failed;
     }
   }
@@ -132,7 +116,10 @@ class task_life {
     t.fiber_ = nullptr;
     t.state_.store(how, std::memory_order_release);  // pairs with the acquire in ready()
     t.joiners_.wake_all();
+    const bool must_call = !t.callbacks_.empty();
+    t.is_calling_ = must_call;
     t.lock_.unlock();
+    if (must_call) task::call_back(t);
     t.release();
   }
 };
@@ -151,6 +138,7 @@ bool task::wait_until(deadline until) {
     throw std::logic_error("coir: a fiber cannot join itself");
   }
   waiter self;
+  self.payload = this;  // for reports
   const wait_status how = joiners_.wait(lock_, self, until, wait_reason::join);
   if (how == wait_status::interrupted) throw_if_interrupted();
   return how == wait_status::woken;
@@ -160,6 +148,7 @@ void task::wait_ended() noexcept {
   lock_.lock();
   if (ready()) return lock_.unlock();
   waiter self;
+  self.payload = this;
   joiners_.wait(lock_, self, never, wait_reason::join, interruptible::no);
 }
 
@@ -171,29 +160,37 @@ namespace {
 
 /// A kill on its way to the worker of its fiber.
 struct kill_call final : remote_call {
-  explicit kill_call(task& t) noexcept : target(&t) {
+  kill_call(task& t, std::exception_ptr with) noexcept : target(&t), error(std::move(with)) {
     t.retain();
     invoke = [](remote_call& call) noexcept {
       std::unique_ptr<kill_call> self(static_cast<kill_call*>(&call));
-      self->target->request_kill();
+      self->target->request_kill(std::move(self->error));
     };
   }
   task_ref<task> target;
+  std::exception_ptr error;
 };
 
 }  // namespace
 
-void task::request_kill() {
+void task::request_kill(std::exception_ptr error) {
   lock_.lock();
   control_block* const f = fiber_;
   lock_.unlock();
   if (!f) return;  // has ended; a control block that ends after this look ignores what follows
   worker& home = worker::of(*f);
   worker* const here = worker::current_or_null();
-  if (&home != here) return home.post(*new kill_call(*this));
+  if (&home != here) return home.post(*new kill_call(*this, std::move(error)));
+  here->kill(*f, std::move(error));
   // A fiber that asks it of itself; one that is parked and drives the loop is `running` there, too.
-  if (f->state == fiber_state::running) throw fiber_exit();
-  here->interrupt(*f);
+  if (f->state == fiber_state::running) throw_if_interrupted();
+}
+
+task* task_of_fiber(const control_block& f) noexcept { return task_life::of(f); }
+
+task* current_task() noexcept {
+  const worker* const w = worker::current_or_null();
+  return w ? task_life::of(*w->running) : nullptr;
 }
 
 void start_task(task* t, const attributes& how, const void* site) {

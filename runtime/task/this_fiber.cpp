@@ -8,12 +8,19 @@ namespace this_fiber {
 void yield() {
   detail::worker& w = detail::worker::current();
   w.yield();
-  if (w.running->kill_pending) detail::throw_if_interrupted();
+  if (w.running->is_interrupted) detail::throw_if_interrupted();
 }
 
 std::uint64_t id() { return detail::worker::current().running->record->id; }
 
 std::string name() { return detail::worker::current().running->record->name; }
+
+std::stop_token stop_token() {
+  detail::task* const self = detail::current_task();
+  return self ? self->stop_token() : std::stop_token();
+}
+
+bool stop_requested() { return stop_token().stop_requested(); }
 
 }  // namespace this_fiber
 

@@ -37,7 +37,8 @@ if ! grep -q '^_ZN4coir5hooks6activeEv$' "$work/hooks.all"; then
   echo "$hooks does not export coir::hooks::active()"
   status=1
 fi
-if comm -12 "$work/map" "$work/runtime" | grep .; then
+# The lock inside std::stop_token yields; nothing of the runtime's is held then.
+if comm -12 "$work/map" "$work/runtime" | grep -vx sched_yield; then
   echo "the runtime calls these hooked functions; it must make raw system calls instead"
   status=1
 fi

@@ -1,12 +1,15 @@
 /// A flag that fibers wait for: gevent.event.Event.
 #pragma once
 
-#include <coir/detail/wait_queue.hpp>
+#include <coir/detail/observer.hpp>
 #include <coir/export.hpp>
 
 #include <atomic>
 
 namespace coir {
+namespace detail {
+struct select_access;
+}
 
 /// Set once or often, by any fiber or thread. Waiters wake in order of arrival.
 /// Constant-initialised; must not be destroyed while waited on.
@@ -37,7 +40,15 @@ class COIR_API event {
     return wait_until_deadline(detail::deadline_at(when));
   }
 
+  /// Used by wait_any and its kin: ready while set.
+  detail::wait_source as_wait_source() noexcept {
+    return {&lock_, &waiters_,
+            [](const void* self) noexcept { return static_cast<const event*>(self)->is_set(); },
+            this};
+  }
+
  private:
+  friend struct detail::select_access;
   bool wait_until_deadline(detail::deadline until);
 
   detail::short_lock lock_;

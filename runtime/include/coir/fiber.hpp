@@ -5,10 +5,11 @@
 /// calls whose description says "parks".
 #pragma once
 
+#include <coir/detail/iterable.hpp>
 #include <coir/detail/task.hpp>
 
+#include <concepts>
 #include <cstdint>
-#include <ranges>
 #include <string>
 
 namespace coir {
@@ -66,14 +67,76 @@ class fiber {
     return take_result();
   }
 
+  /// As get_for on a handle that is about to go: returns the value itself, as get() does.
+  template <class Rep, class Period>
+  T get_for(std::chrono::duration<Rep, Period> timeout) && {
+    if (!join_for(timeout)) throw coir::timeout();
+    return std::move(*this).get();
+  }
+
   /// Ends the fiber: fiber_exit is thrown in it at the call where it waits; one that has not begun
   /// never runs. With `wait`, parks until it has ended. Killing an ended fiber, or one already
   /// killed, does nothing more. A fiber that kills itself gets fiber_exit at once. Throws
   /// fiber_exit when the caller is killed while it waits.
-  void kill(bool wait = true) const {
-    state_->request_kill();
+  void kill(bool wait = true) const { kill(nullptr, wait); }
+  /// As kill, but throws `error` in the fiber instead of fiber_exit (which null means). It is the
+  /// fiber's result then, unless its function catches it.
+  void kill(std::exception_ptr error, bool wait = true) const {
+    state_->request_kill(std::move(error));
     if (wait) state_->wait_until(detail::never);
   }
+  /// As kill, but waits for no longer than `timeout`; true when the fiber has ended.
+  template <class Rep, class Period>
+  bool kill_for(std::chrono::duration<Rep, Period> timeout,
+                std::exception_ptr error = nullptr) const {
+    const detail::deadline until = detail::deadline_after(timeout);
+    state_->request_kill(std::move(error));
+    return state_->wait_until(until);
+  }
+
+  /// Calls `f()` once the fiber has ended in whatever way, soon if it has already: gevent's link.
+  /// Callbacks are called in the order in which they were added, in a fiber of their own, after
+  /// joiners were made ready. What one throws is reported as a fiber's error, and the others are
+  /// called. `f` must not hold the last handle of a fiber that may never end. Returns a number for
+  /// remove_callback. Never parks.
+  template <class Function>
+    requires std::invocable<Function&> std::uint64_t on_done(Function f)
+  const { return state_->add_callback(std::move(f)); }
+  /// As on_done, but only when the function has returned, and with its value (without argument for
+  /// void): gevent's link_value. A killed fiber has none.
+  template <class Function>
+  std::uint64_t on_value(Function f) const {
+    return state_->add_callback([f = std::move(f), t = state_.get()]() mutable {
+      if constexpr (std::is_void_v<T>) {
+        if (t->successful()) f();
+      } else {
+        if (t->successful() && t->value) f(*t->value);
+      }
+    });
+  }
+  /// As on_done, but only when the function has thrown, and with that: gevent's link_exception.
+  template <class Function>
+    requires std::invocable<Function&, std::exception_ptr> std::uint64_t on_error(Function f)
+  const {
+    return state_->add_callback([f = std::move(f), t = state_.get()]() mutable {
+      if (t->error()) f(t->error());
+    });
+  }
+  /// Takes back a callback that has not begun, also from inside another one; false when there is no
+  /// such. gevent's unlink. Never parks.
+  bool remove_callback(std::uint64_t number) const noexcept {
+    return state_->remove_callback(number);
+  }
+
+  /// Asks the function to end of its own accord, as std::jthread does: sets its stop token, and
+  /// runs the token's callbacks. True for the first who asks. Never parks.
+  bool request_stop() const { return state_->request_stop(); }
+  /// The token that request_stop() sets; inside the fiber it is this_fiber::stop_token(). Never
+  /// parks.
+  std::stop_token stop_token() const { return state_->stop_token(); }
+
+  /// Used by wait_any and its kin: ready once the fiber has ended.
+  detail::wait_source as_wait_source() const noexcept { return state_->as_wait_source(); }
 
   /// True once the fiber has ended. Never parks.
   bool ready() const noexcept { return state_->ready(); }
@@ -89,6 +152,7 @@ class fiber {
 
  private:
   friend class pool;
+  friend struct detail::select_access;
 
   decltype(auto) take_result() {
     state_->wait_until(detail::never);
@@ -180,14 +244,14 @@ std::size_t join_each(Range&& fibers, deadline until) {
 /// Parks until every fiber of the range has ended; returns how many have, which is all of them.
 /// Failures are silent here: ask each with get(). Throws fiber_exit when the caller is killed. The
 /// range must not change meanwhile.
-template <std::ranges::input_range Range>
+template <detail::iterable Range>
 std::size_t joinall(Range&& fibers) {
   return detail::join_each(fibers, detail::never);
 }
 
 /// As joinall, but for no longer than `timeout` in all; returns how many have ended. The others run
 /// on.
-template <std::ranges::input_range Range, class Rep, class Period>
+template <detail::iterable Range, class Rep, class Period>
 std::size_t joinall(Range&& fibers, std::chrono::duration<Rep, Period> timeout) {
   return detail::join_each(fibers, detail::deadline_after(timeout));
 }
@@ -202,6 +266,11 @@ COIR_API void yield();
 COIR_API std::uint64_t id();
 /// The name of the running fiber: as spawned, or "main"; never parks.
 COIR_API std::string name();
+/// The running fiber's stop token, which fiber<T>::request_stop sets; one that is never set on a
+/// main fiber. Throws std::bad_alloc; never parks.
+COIR_API std::stop_token stop_token();
+/// True once somebody has asked the running fiber to stop. Throws std::bad_alloc; never parks.
+COIR_API bool stop_requested();
 
 }  // namespace this_fiber
 

@@ -39,14 +39,23 @@ class COIR_API mutex {
 
  private:
   friend class condition_variable;
+  friend struct detail::wait_graph;
+  friend class recursive_mutex;
   bool lock_until(detail::deadline until);
   bool release(const detail::control_block* self) noexcept;
   void relock_after_wait(detail::control_block* self) noexcept;
+  bool take(detail::control_block* self) noexcept;
   detail::wait_status acquire(detail::deadline until, detail::interruptible kind);
 
   detail::short_lock lock_;
   detail::wait_queue waiters_;              ///< guarded by lock_
   detail::control_block* owner_ = nullptr;  ///< guarded by lock_
+  /// The owner was woken with the mutex and has not gone on yet. Set under lock_, cleared by the
+  /// owner; read by others only when the owner is gone
+  bool is_handed_over_ = false;
 };
+
+/// std::timed_mutex: mutex itself has its members.
+using timed_mutex = mutex;
 
 }  // namespace coir

@@ -6,7 +6,7 @@
 #include <coir/export.hpp>
 
 #include <exception>
-#include <functional>
+#include <concepts>
 #include <optional>
 #include <type_traits>
 #include <utility>
@@ -41,9 +41,9 @@ template <class Function>
           call& w = *static_cast<call*>(argument);
           try {
             if constexpr (std::is_void_v<result>) {
-              std::invoke(w.f);
+              w.f();
             } else {
-              w.value.emplace(std::invoke(w.f));
+              w.value.emplace(w.f());
             }
           } catch (...) {
             w.error = std::current_exception();

@@ -5,6 +5,7 @@
 #include <coir/semaphore.hpp>
 
 #include <cstddef>
+#include <functional>
 #include <limits>
 #include <ranges>
 #include <vector>

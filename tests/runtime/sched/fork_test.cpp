@@ -87,6 +87,30 @@ TEST_F(fork_test, a_process_that_forked_before_its_first_use_is_like_any_other) 
               contains("result", 0));
 }
 
+TEST_F(fork_test, a_time_limit_around_the_fork_holds_in_the_child) {
+  EXPECT_EXIT(
+      {
+        fiber<> other = spawn([] {
+          timeout_scope limit(2ms);
+          sleep(1h);
+        });
+        timeout_scope limit(30ms);
+        yield();
+        const int child = result_of_child([&] {
+          try {
+            sleep(10s);
+          } catch (const timeout& e) {
+            return limit.owns(e) ? 0 : 23;
+          }
+          return 24;
+        });
+        limit.cancel();
+        other.kill();
+        leave(child ? child : use_runtime());
+      },
+      testing::ExitedWithCode(0), contains("result", 0));
+}
+
 TEST_F(fork_test, the_other_fibers_do_not_go_on_in_the_child) {
   EXPECT_EXIT(
       {

@@ -1,6 +1,7 @@
 // A flag that fibers wait for.
 #include "tests/runtime/support.hpp"
 
+#include <string>
 #include <thread>
 
 namespace coir::test {
@@ -96,6 +97,52 @@ TEST_F(event_test, one_who_waits_during_the_notification_goes_on_at_once) {
   e.set();
   first.join();
   EXPECT_FALSE(latecomer_waited);
+}
+
+TEST_F(event_test, one_who_waits_while_a_set_event_notifies_goes_on_in_the_same_loop_turn) {
+  event e;
+  std::string order;
+  fiber<> first = spawn([&] {
+    e.wait();
+    order += '1';
+    e.wait();  // others that this set has woken have not run yet
+    order += '1';
+  });
+  fiber<> second = spawn([&] {
+    e.wait();
+    order += '2';
+  });
+  yield();
+  e.set();
+  fiber<> behind = spawn([&] {
+    order += 'b';
+    e.wait();
+    order += 'b';
+  });
+  joinall(std::vector{first, second, behind});
+  EXPECT_EQ(order, "112bb");
+}
+
+TEST_F(event_test, a_waiter_that_is_killed_is_gone_and_the_others_are_woken) {
+  event e;
+  fiber<> killed = spawn([&] {
+    e.wait();
+    FAIL() << "went on after a kill";
+  });
+  fiber<> other = spawn([&] { e.wait(); });
+  yield();
+  killed.kill();
+  e.set();
+  EXPECT_TRUE(other.join_for(10s));
+}
+
+TEST_F(event_test, a_wait_in_another_thread_that_timed_out_leaves_nothing_behind) {
+  event e;
+  std::thread([&] { EXPECT_FALSE(e.wait_for(5ms)); }).join();
+  fiber<> other = spawn([&] { e.wait(); });
+  yield();
+  e.set();
+  EXPECT_TRUE(other.join_for(10s));
 }
 
 TEST_F(event_test, a_set_from_another_thread_wakes_a_worker_that_has_nothing_else_to_wait_for) {

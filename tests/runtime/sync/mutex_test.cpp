@@ -165,6 +165,39 @@ TEST_F(mutex_test, std_lock_takes_two_without_deadlock) {
   EXPECT_EQ(done, 2);
 }
 
+TEST_F(mutex_test, a_fiber_killed_while_it_waits_does_not_keep_it_from_others) {
+  mutex m;
+  m.lock();
+  fiber<> killed = spawn([&] {
+    std::lock_guard guard(m);
+    FAIL() << "went on after a kill";
+  });
+  fiber<bool> next = spawn([&] { return std::unique_lock(m, 10s).owns_lock(); });
+  yield();
+  killed.kill();
+  m.unlock();
+  EXPECT_TRUE(next.get());
+  EXPECT_TRUE(m.try_lock());
+  m.unlock();
+}
+
+TEST_F(mutex_test, a_release_in_another_thread_wakes_the_waiter) {
+  mutex m;
+  event is_held;
+  event may_go;
+  std::thread other([&] {
+    std::lock_guard guard(m);
+    is_held.set();
+    may_go.wait();
+  });
+  is_held.wait();
+  fiber<bool> waiter = spawn([&] { return std::unique_lock(m, 20s).owns_lock(); });
+  yield();
+  may_go.set();
+  EXPECT_TRUE(waiter.get());
+  other.join();
+}
+
 TEST_F(mutex_test, fibers_of_several_threads_exclude_each_other) {
   mutex m;
   const int rounds = scaled(5000);

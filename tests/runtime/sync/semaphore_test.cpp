@@ -1,6 +1,8 @@
 // Counting semaphore.
 #include "tests/runtime/support.hpp"
 
+#include <stdexcept>
+#include <string>
 #include <thread>
 
 namespace coir::test {
@@ -121,6 +123,85 @@ TEST_F(semaphore_test, it_bounds_how_many_are_inside) {
   joinall(fibers);
   EXPECT_EQ(inside_max, 3);
   EXPECT_EQ(s.available(), 3);
+}
+
+TEST_F(semaphore_test, one_with_units_is_ready_for_a_wait_at_once_and_the_wait_takes_none) {
+  counting_semaphore s(1);
+  const stopwatch watch;
+  s.wait();
+  EXPECT_TRUE(s.wait_for(1h));
+  EXPECT_TRUE(s.wait_for(0ms));
+  EXPECT_TRUE(s.wait_until(std::chrono::steady_clock::now() - 1s));
+  expect_prompt(watch);
+  EXPECT_EQ(s.available(), 1);
+}
+
+TEST_F(semaphore_test, a_wait_parks_until_a_unit_is_there_and_leaves_it_to_others) {
+  counting_semaphore s(0);
+  std::string order;
+  std::vector<fiber<>> fibers;
+  auto wait = [&](char name) {
+    fibers.push_back(spawn([&, name] {
+      s.wait();
+      order += name;
+    }));
+  };
+  auto acquire = [&](char name) {
+    fibers.push_back(spawn([&, name] {
+      s.acquire();
+      order += name;
+    }));
+  };
+  wait('a');
+  acquire('B');
+  wait('c');
+  wait('d');
+  acquire('E');
+  yield();
+  s.release();
+  sleep(1ms);
+  EXPECT_EQ(order, "aB");
+  EXPECT_EQ(s.available(), 0);
+  s.release();
+  joinall(fibers);
+  EXPECT_EQ(order, "aBcdE");
+  EXPECT_EQ(s.available(), 0);
+}
+
+TEST_F(semaphore_test, a_timed_wait_without_acquire_says_whether_there_was_a_unit) {
+  counting_semaphore s(0);
+  const stopwatch watch;
+  EXPECT_FALSE(s.wait_for(20ms));
+  expect_took(watch, 20ms);
+  EXPECT_FALSE(s.wait_until(std::chrono::steady_clock::now() + 20ms));
+  expect_took(watch, 40ms);
+  fiber<bool> f = spawn([&] { return s.wait_for(10s); });
+  yield();
+  s.release();
+  EXPECT_TRUE(f.get());
+  EXPECT_EQ(s.available(), 1);
+}
+
+TEST_F(semaphore_test, one_killed_while_it_waits_takes_no_unit) {
+  counting_semaphore s(0);
+  fiber<> acquirer = spawn([&] { s.acquire(); });
+  fiber<> looker = spawn([&] { s.wait(); });
+  yield();
+  acquirer.kill();
+  looker.kill();
+  s.release();
+  EXPECT_EQ(s.available(), 1);
+}
+
+TEST_F(semaphore_test, numbers_that_make_no_sense_are_refused_and_change_nothing) {
+  EXPECT_THROW(counting_semaphore(-1), std::invalid_argument);
+  counting_semaphore s(1);
+  EXPECT_THROW(s.release(-1), std::invalid_argument);
+  EXPECT_THROW(s.release(s.max()), std::logic_error);
+  EXPECT_EQ(s.available(), 1);
+  s.release(0);
+  s.release(s.max() - 1);
+  EXPECT_EQ(s.available(), s.max());
 }
 
 TEST_F(semaphore_test, a_release_in_another_thread_wakes_the_waiter) {

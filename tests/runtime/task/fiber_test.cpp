@@ -194,6 +194,20 @@ TEST_F(fiber_test, a_fiber_gets_the_stack_size_it_asks_for) {
   EXPECT_EQ(spawn(attributes{.name = "deep", .stack_bytes = 4 << 20}, use).get(), 1);
 }
 
+TEST_F(fiber_test, a_fiber_may_run_before_spawn_returns) {
+  std::vector<int> order;
+  fiber<> other = spawn([&] { order.push_back(3); });
+  fiber<> first = spawn({.run_first = true}, [&] {
+    order.push_back(1);
+    yield();
+    order.push_back(5);
+  });
+  order.push_back(4);
+  EXPECT_EQ(order, (std::vector{1, 3, 4}));
+  joinall(std::vector{first, other});
+  EXPECT_EQ(order, (std::vector{1, 3, 4, 5}));
+}
+
 TEST_F(fiber_test, sleep_takes_at_least_its_length) {
   for (const milliseconds length : {1ms, 10ms, 200ms}) {
     const stopwatch watch;

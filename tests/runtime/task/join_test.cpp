@@ -115,6 +115,32 @@ TEST_F(join_test, joinall_is_silent_about_failures) {
   EXPECT_THROW(fibers[2].get(), std::runtime_error);
 }
 
+TEST_F(join_test, joinall_throws_as_soon_as_one_has_failed_when_asked_to) {
+  const stderr_capture quiet;
+  std::vector<fiber<>> fibers;
+  fibers.push_back(spawn([] { sleep(1h); }));
+  fibers.push_back(spawn([] { throw std::range_error("first"); }));
+  const stopwatch watch;
+  EXPECT_THROW(joinall(fibers, {.raise_error = true}), std::range_error);
+  expect_prompt(watch);
+  EXPECT_FALSE(fibers[0].ready());
+  fibers[0].kill();
+}
+
+TEST_F(join_test, joinall_returns_once_a_number_have_ended_also_when_the_end_was_a_failure) {
+  const stderr_capture quiet;
+  std::vector<fiber<>> fibers;
+  fibers.push_back(spawn([] { sleep(1h); }));
+  fibers.push_back(spawn([] { throw std::range_error("one"); }));
+  fibers.push_back(spawn([] {}));
+  fibers.push_back(spawn([] { sleep(1h); }));
+  EXPECT_EQ(joinall(fibers, {.count = 2}), 2U);
+  EXPECT_EQ(joinall(fibers, {.timeout = 5ms}), 2U);
+  fibers[0].kill();
+  fibers[3].kill();
+  EXPECT_EQ(joinall(fibers, {.count = 100}), 4U);
+}
+
 TEST_F(join_test, a_killed_joiner_leaves_the_joined_fiber_alone) {
   fiber<> target = spawn([] { sleep(50ms); });
   fiber<> joiner = spawn([&] { target.join(); });

@@ -1,9 +1,10 @@
 /// The shared state of one spawned function: what fiber<T> points at.
 #pragma once
 
+#include <coir/detail/any_call.hpp>
 #include <coir/detail/clock.hpp>
 #include <coir/detail/reference_count.hpp>
-#include <coir/detail/wait_queue.hpp>
+#include <coir/detail/observer.hpp>
 #include <coir/exceptions.hpp>
 #include <coir/export.hpp>
 
@@ -11,9 +12,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
-#include <functional>
-#include <memory>
+#include <list>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <tuple>
 #include <type_traits>
@@ -26,9 +27,13 @@ struct attributes {
   std::string name{};  ///< shown in reports; empty: "fiber"
   /// Virtual size of the stack; 0: COIR_STACK, else 256 KiB. Touched pages are what counts
   std::size_t stack_bytes = 0;
+  /// Begin at once, in the middle of spawn; the spawner goes on after those that are ready
+  bool run_first = false;
 };
 
 namespace detail {
+
+struct select_access;
 
 /// State and result of a spawned function. Owned jointly by its fiber while that lives and by every
 /// handle.
@@ -65,16 +70,36 @@ class COIR_API task {
   /// Parks until the task is ready or the deadline has passed; true when it is ready. Throws
   /// fiber_exit when the calling fiber is killed, std::logic_error when a fiber joins itself.
   bool wait_until(deadline until);
+  /// Used by wait_any and its kin: ready once the task has ended.
+  wait_source as_wait_source() noexcept {
+    return {&lock_, &joiners_,
+            [](const void* self) noexcept { return static_cast<const task*>(self)->ready(); },
+            this};
+  }
   /// Parks until the task is ready; a kill of the calling fiber is kept until later.
   void wait_ended() noexcept;
   /// What the function threw, or null. Any thread, once ready(); never parks.
   const std::exception_ptr& error() const noexcept { return error_; }
   /// Rethrows what the function threw, if anything; must be ready().
   void rethrow() const;
-  /// Asks the fiber to end: throws fiber_exit in it where it waits. One that has not begun never
-  /// runs. A fiber that asks it of itself gets fiber_exit at once. Throws std::bad_alloc. Any
-  /// thread; never parks.
-  void request_kill();
+  /// Asks the fiber to end: throws `error`, or fiber_exit when that is null, in it where it waits.
+  /// One that has not begun never runs. A fiber that asks it of itself gets it at once. Throws
+  /// std::bad_alloc. Any thread; never parks.
+  void request_kill(std::exception_ptr error);
+
+  /// Calls `f` in a fiber of its own once the task has ended, or soon when it has already;
+  /// callbacks are called in the order in which they were added. Returns its number. Any thread;
+  /// never parks.
+  std::uint64_t add_callback(any_call<void()> f);
+  /// Takes back a callback that has not begun; false when there is none of that number. Any thread;
+  /// never parks.
+  bool remove_callback(std::uint64_t number) noexcept;
+
+  /// Asks the function to end of its own accord: sets its stop token. True for the first who asks.
+  /// Runs the token's callbacks. Any thread; never parks.
+  bool request_stop();
+  /// The task's stop token. Throws std::bad_alloc. Any thread; never parks.
+  std::stop_token stop_token();
 
   /// The number shown in reports, unique in the process. Any thread; never parks.
   std::uint64_t id() const noexcept { return id_; }
@@ -91,13 +116,28 @@ class COIR_API task {
 
  private:
   friend class task_life;
+  friend struct select_access;
+
+  struct callback {
+    std::uint64_t number;
+    any_call<void()> function;
+  };
+
+  static void call_back(task& t) noexcept;
+  void run_callbacks() noexcept;
+  any_call<void()> next_callback() noexcept;
+  std::stop_source stop_source();
 
   reference_count owners_;
   std::atomic<state> state_{state::waiting};
   control_block* fiber_ = nullptr;  ///< while it lives; written and read by its worker only
   std::exception_ptr error_;
   short_lock lock_;
-  wait_queue joiners_;  ///< guarded by lock_
+  wait_queue joiners_;       ///< guarded by lock_
+  bool is_calling_ = false;  ///< guarded by lock_: a fiber calls the callbacks, or is about to
+  std::list<callback> callbacks_;            ///< guarded by lock_
+  std::uint64_t callbacks_added_ = 0;        ///< guarded by lock_
+  std::stop_source stop_{std::nostopstate};  ///< guarded by lock_; with a state once asked for
   std::uint64_t id_ = 0;
   deadline start_time_ = 0;  ///< of a task started by start_task_at
   std::string name_ = "fiber";
@@ -109,6 +149,13 @@ class COIR_API task {
 COIR_API void start_task(task* t, const attributes& how, const void* site);
 /// start_task at a later time; killing it earlier means that it never runs.
 COIR_API void start_task_at(task* t, const attributes& how, const void* site, deadline when);
+
+/// The task of the running fiber; null on a main fiber, a raw context, and a thread that is no
+/// worker. Never parks.
+COIR_API task* current_task() noexcept;
+/// The task that `f` runs; null for a main fiber, a raw context and one that has ended. The
+/// worker's thread only; never parks.
+task* task_of_fiber(const control_block& f) noexcept;
 
 /// A task that returns an R.
 template <class R>
@@ -131,8 +178,9 @@ class bound_task final : public task_of<R> {
 
  private:
   void run() override {
+    // An inner apply, because std::invoke lives in a header that is costly to compile
     auto invoke = [](Function& f, Args&... args) -> R {
-      return std::invoke(std::move(f), std::move(args)...);
+      return std::apply(std::move(f), std::forward_as_tuple(std::move(args)...));
     };
     if constexpr (std::is_void_v<R>) {
       std::apply(invoke, *call_);
@@ -147,31 +195,7 @@ class bound_task final : public task_of<R> {
 
 /// Counting pointer to a task.
 template <class Task>
-class task_ref {
- public:
-  task_ref() noexcept = default;
-  /// Takes over one reference that the caller holds.
-  explicit task_ref(Task* owned) noexcept : task_(owned) {}
-  task_ref(const task_ref& other) noexcept : task_(other.task_) {
-    if (task_) task_->retain();
-  }
-  task_ref(task_ref&& other) noexcept : task_(std::exchange(other.task_, nullptr)) {}
-  task_ref& operator=(task_ref other) noexcept {
-    std::swap(task_, other.task_);
-    return *this;
-  }
-  ~task_ref() {
-    if (task_) task_->release();
-  }
-  Task* get() const noexcept { return task_; }
-  /// Gives the reference to the caller.
-  Task* detach() noexcept { return std::exchange(task_, nullptr); }
-  Task* operator->() const noexcept { return task_; }
-  explicit operator bool() const noexcept { return task_ != nullptr; }
-
- private:
-  Task* task_ = nullptr;
-};
+using task_ref = counted_ptr<Task>;
 
 }  // namespace detail
 }  // namespace coir

@@ -1,6 +1,6 @@
 /// The one thing in which a fiber waits for another: a FIFO of parked fibers. Mutex, condition
-/// variable, semaphore, event, queue and join stand on it. The protocol is explained in
-/// runtime/sync/wait_queue.cpp.
+/// variable, semaphore, event, queue, channel, select and join stand on it. The protocol is
+/// explained in runtime/sync/wait_queue.cpp.
 #pragma once
 
 #include <coir/detail/clock.hpp>
@@ -20,21 +20,43 @@ class wait_queue {
 
   /// True while nobody waits. Never parks.
   bool empty() const noexcept { return head_ == nullptr; }
-  /// The longest waiting fiber, left in the queue; nullptr when there is none. Never parks.
-  waiter* front() const noexcept { return head_; }
+  /// The longest waiting fiber, left in the queue; nullptr when there is none. An alternative of a
+  /// select may still be taken elsewhere before take_one() comes; observers do not count. Never
+  /// parks.
+  waiter* front() noexcept {
+    if (head_ && head_->kind != waiter_kind::only) [[unlikely]]
+      return first_takeable();
+    return head_;
+  }
 
   /// Queues `self` behind the others, releases `held`, parks the calling fiber, and returns with
-  /// `held` released. Does not park when the deadline has passed or the fiber is being killed and
-  /// `kind` is interruptible. Makes the calling thread a worker if it is none, and then throws what
-  /// that throws.
+  /// `held` released. Does not park when the deadline has passed, or when an interruption is
+  /// pending and `kind` allows it. Makes the calling thread a worker if it is none, and then throws
+  /// what that throws.
   COIR_API wait_status wait(short_lock& held, waiter& self, deadline until, wait_reason why,
                             interruptible kind = interruptible::yes);
 
-  /// Takes the longest waiting fiber out of the queue; nullptr when there is none. The caller
-  /// writes its payload, then calls wake(), before it releases the lock. Never parks.
+  /// Queues one wait of several behind the others; whoever queues it parks by itself, and calls
+  /// remove() afterwards in any case. Never parks.
+  void add(shared_waiter& w) noexcept {
+    w.is_queued = true;
+    link(w);
+  }
+  /// Takes one wait of several out of the queue unless a waker has done so. Never parks.
+  void remove(shared_waiter& w) noexcept {
+    if (w.is_queued) unlink(w);
+    w.is_queued = false;
+  }
+
+  /// Takes the longest waiting fiber out of the queue; nullptr when there is none. Fibers in a
+  /// select that was taken elsewhere are passed over, and so are observers, who are told. The
+  /// caller writes its payload, then calls wake(), before it releases the lock. Never parks.
   waiter* take_one() noexcept {
-    waiter* taken = head_;
-    if (taken) unlink(*taken);
+    waiter* const taken = head_;
+    if (!taken) return nullptr;
+    unlink(*taken);
+    if (taken->kind != waiter_kind::only) [[unlikely]]
+      return take_shared(taken);
     return taken;
   }
   /// Makes the fiber of a waiter that take_one() returned ready to run, on its own worker. Never
@@ -64,13 +86,22 @@ class wait_queue {
     (w.prev ? w.prev->next : head_) = w.next;
     (w.next ? w.next->prev : tail_) = w.prev;
   }
+  COIR_API waiter* take_shared(waiter* unlinked) noexcept;
+  COIR_API waiter* first_takeable() noexcept;
 
   waiter* head_ = nullptr;
   waiter* tail_ = nullptr;
 };
 
-/// Throws fiber_exit if the calling fiber is being killed, and marks that kill as delivered. Called
-/// by the C++ edge after a wait came back interrupted; never parks.
+/// Throws what has come for the calling fiber from outside, a kill or the deadline of a scope, the
+/// oldest first, and marks it as delivered; returns when there is nothing. Called by the C++ edge
+/// after a wait came back interrupted; never parks. Inside a c_frame it throws told_interruption,
+/// and what has come stays pending.
 COIR_API void throw_if_interrupted();
+
+/// Ends a C++ function that was called by C code; caught at that edge.
+struct told_interruption {
+  int error_number;  ///< what the C code is told
+};
 
 }  // namespace coir::detail

@@ -1,0 +1,16 @@
+/// The calls of the handlers that a program has installed.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace coir::detail {
+
+/// Gives the exception being handled, which left the function of a fiber or a callback of it, to
+/// the program's handler, or reports it on stderr. To be called inside a catch block.
+void handle_error(const std::string& name, std::uint64_t id, bool is_callback) noexcept;
+
+/// Calls the program's spawn hook, if there is one; throws what that throws.
+void announce_spawn(const std::string& name, std::uint64_t id, const void* site);
+
+}  // namespace coir::detail
