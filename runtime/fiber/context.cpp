@@ -40,14 +40,19 @@ namespace fcontext = boost::context::detail;
 // into one set of the first-level cache
 constexpr std::size_t colours = 32;
 
-// The outermost frame of every fiber. Declaring the return address undefined makes debuggers,
-// profilers and the C++ unwinder end here instead of reading on into what lies above.
-[[noreturn]] void begin(fcontext::transfer_t arrived) {
+// Stands at the head of the outermost frame of every stack. Declaring the return address undefined
+// makes debuggers, profilers and the C++ unwinder end here instead of reading on into what lies
+// above.
 #if defined(__x86_64__)
-  asm volatile(".cfi_undefined rip");
+#define COIR_OUTERMOST_FRAME() asm volatile(".cfi_undefined rip")
 #elif defined(__aarch64__)
-  asm volatile(".cfi_undefined x30");
+#define COIR_OUTERMOST_FRAME() asm volatile(".cfi_undefined x30")
+#else
+#define COIR_OUTERMOST_FRAME()
 #endif
+
+[[noreturn]] void begin(fcontext::transfer_t arrived) {
+  COIR_OUTERMOST_FRAME();
   control_block& from = *static_cast<control_block*>(arrived.data);
   from.context = arrived.fctx;
   thread_slots& slots = *from.home;
@@ -59,6 +64,16 @@ constexpr std::size_t colours = 32;
   assertion_failed("a fiber's entry does not return", __FILE__, __LINE__);
 }
 
+// switch_stack has left in the generator's control block what was in use before.
+[[noreturn]] void begin_on_lent_stack(fcontext::transfer_t arrived) {
+  COIR_OUTERMOST_FRAME();
+  control_block& lender = *static_cast<control_block*>(arrived.data);
+  lender.context = arrived.fctx;
+  sanitizer_begin(*lender.home->running);
+  lender.record->entry(lender);
+  assertion_failed("a generator's entry does not return", __FILE__, __LINE__);
+}
+
 }  // namespace
 
 void thread_slots::adopt_this_thread() noexcept {
@@ -68,8 +83,9 @@ void thread_slots::adopt_this_thread() noexcept {
 
 void prepare_context(control_block& f) noexcept {
   const std::size_t offset = f.record->number % colours * 64;
+  const auto entry = f.record->kind == fiber_kind::generator ? begin_on_lent_stack : begin;
   f.context = fcontext::make_fcontext(f.record->stack.top() - offset,
-                                      f.record->stack.bytes - offset, begin);
+                                      f.record->stack.bytes - offset, entry);
   f.exceptions = {};
   f.error_number = 0;
   sanitizer_make(f);

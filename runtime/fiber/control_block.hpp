@@ -13,6 +13,7 @@
 
 #include "runtime/base/inbox.hpp"
 #include "runtime/base/intrusive_list.hpp"
+#include "runtime/fiber/fiber_values.hpp"
 
 #include <atomic>
 #include <cstddef>
@@ -27,8 +28,15 @@ enum class fiber_state : std::uint8_t {
   ready,      ///< in the run queue
   running,    ///< on the processor
   parked,     ///< waits; anyone may make it ready
-  suspended,  ///< inside a context's switch_to; only a switch goes on with it
+  suspended,  ///< only a switch goes on with it: made and not begun, or a generator at its yield
   ended,      ///< its function has returned; leaves its stack with the next switch
+};
+
+/// What a control block stands for.
+enum class fiber_kind : std::uint8_t {
+  spawned,    ///< the fiber of a task, or of a thread's own stack
+  context,    ///< the fiber of a raw context
+  generator,  ///< no fiber: its stack is lent to whichever fiber runs the generator
 };
 
 /// The C++ runtime's record of exceptions being handled. Its layout is fixed by the Itanium C++
@@ -73,12 +81,16 @@ struct fiber_record {
   remote_call wake_call;  ///< posted to its worker by other threads
   std::atomic<bool> wake_is_posted{false};
   void (*entry)(control_block&) = nullptr;
-  void* argument = nullptr;                    ///< for `entry`: the task or the raw context
-  void* mailbox = nullptr;                     ///< of a context switch
+  void* argument = nullptr;   ///< for `entry`: the task, the raw context or the generator
+  void* mailbox = nullptr;    ///< of a context switch
+  void* generator = nullptr;  ///< the innermost one whose stack the fiber is on; null: on its own
   intrusive_list<interruption> interruptions;  ///< pending, oldest first
+  interruption* raised = nullptr;  ///< the last that was thrown, while it lives
   kill_request kill;
   unsigned c_frames = 0;  ///< calls from C code that are open: see throw_if_interrupted
-  stack_memory stack;                ///< empty for a thread's main fiber
+  stack_memory stack;     ///< the one in use; empty for that of a thread
+  fiber_values values;
+  fiber_kind kind = fiber_kind::spawned;
   std::uint32_t number = 0;          ///< its place in the pool's slab, for colouring
   std::uint32_t sanitizer_uses = 0;  ///< tsan: by how many fibers in a row
   std::uint64_t id = 0;

@@ -4,6 +4,8 @@
 
 #include "runtime/fiber/control_block.hpp"
 
+#include <utility>
+
 #if defined(__SANITIZE_ADDRESS__)
 #include <pthread.h>
 #include <sanitizer/asan_interface.h>
@@ -19,6 +21,12 @@ namespace coir::detail {
 inline void sanitizer_before_switch(control_block& from, control_block& to) noexcept {
   void** const fake_stack = from.state == fiber_state::ended ? nullptr : &from.record->sanitizer;
   __sanitizer_start_switch_fiber(fake_stack, to.record->stack.bottom, to.record->stack.bytes);
+}
+/// For switch_stack, after `self` and `other` have exchanged their stacks.
+inline void sanitizer_before_stack_switch(control_block& self, control_block& other) noexcept {
+  std::swap(self.record->sanitizer, other.record->sanitizer);
+  void** const fake_stack = other.state == fiber_state::ended ? nullptr : &other.record->sanitizer;
+  __sanitizer_start_switch_fiber(fake_stack, self.record->stack.bottom, self.record->stack.bytes);
 }
 inline void sanitizer_after_switch(control_block& now) noexcept {
   __sanitizer_finish_switch_fiber(now.record->sanitizer, nullptr, nullptr);
@@ -45,6 +53,10 @@ inline void sanitizer_adopt_thread(control_block& f) noexcept {
 inline void sanitizer_before_switch(control_block&, control_block& to) noexcept {
   __tsan_switch_to_fiber(to.record->sanitizer, 0);
 }
+inline void sanitizer_before_stack_switch(control_block& self, control_block& other) noexcept {
+  std::swap(self.record->sanitizer, other.record->sanitizer);
+  __tsan_switch_to_fiber(self.record->sanitizer, 0);
+}
 inline void sanitizer_after_switch(control_block&) noexcept {}
 inline void sanitizer_begin(control_block&) noexcept {}
 /// tsan's fibers are few and slow to make: each is kept with its control block. The last frames of
@@ -65,6 +77,7 @@ inline void sanitizer_adopt_thread(control_block& f) noexcept {
 #else
 
 inline void sanitizer_before_switch(control_block&, control_block&) noexcept {}
+inline void sanitizer_before_stack_switch(control_block&, control_block&) noexcept {}
 inline void sanitizer_after_switch(control_block&) noexcept {}
 inline void sanitizer_begin(control_block&) noexcept {}
 inline void sanitizer_make(control_block&) noexcept {}

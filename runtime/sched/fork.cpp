@@ -29,20 +29,35 @@ struct fork_handlers {
     if (self) restart(*self);
   }
 
+  /// Whether the control block of a generator stands for no fiber of its own.
+  static bool is_lent_or_at_yield(const control_block& lender) noexcept {
+    return lender.state == fiber_state::running || lender.state == fiber_state::suspended;
+  }
+
   static void restart(worker& w) noexcept {
     control_block& self = *w.running;
-    w.pool_.for_each_live([&self](control_block& f) {
-      if (&f != &self) f.state = fiber_state::suspended;
+    const std::uint32_t generation = fork_generation.load(std::memory_order_relaxed);
+    self.record->fork_generation = generation;
+    std::size_t generators = 0;
+    w.pool_.for_each_live([&](control_block& f) {
+      if (&f == &self) return;
+      const bool is_generator = f.record->kind == fiber_kind::generator;
+      if (is_generator && is_lent_or_at_yield(f)) {
+        f.record->fork_generation = generation;  // the one fiber may go on with it
+        ++generators;
+      } else {
+        f.state = is_generator ? fiber_state::parked : fiber_state::suspended;
+      }
     });
     const bool is_spawned = &self != &w.main_;
     if (is_spawned) {
       w.main_.state = fiber_state::suspended;
       w.last_after_fork_ = &self;
     }
-    w.pool_.abandon_all_but(is_spawned ? 1 : 0);
+    w.pool_.abandon_all_but((is_spawned ? 1 : 0) + generators);
+    w.unspawned_ = generators + (self.record->kind != fiber_kind::spawned ? 1 : 0);
     w.run_queue_ = fiber_list{};
     self.record->wake_is_posted.store(false);
-    self.record->fork_generation = fork_generation.load(std::memory_order_relaxed);
     w.reactor_.reset();
     try {
       w.reactor_ = make_reactor();

@@ -102,6 +102,7 @@ worker& worker::adopt_thread() {
   w->main_record_.fork_generation = fork_generation.load(std::memory_order_relaxed);
   w->main_.state = fiber_state::running;
   w->main_.is_interrupted = false;
+  w->main_record_.values = std::exchange(thread_values(), {});
   sanitizer_adopt_thread(w->main_);
   w->running = &w->main_;
   this_thread_worker = w;
@@ -114,11 +115,12 @@ worker& worker::adopt_thread() {
 }
 
 void worker::retire() noexcept {
+  end_values(main_record_.values);
   if (running != &main_ || !kill_all_fibers()) {
     kernel::report(
         "a thread ended while %zu of its fibers did not end within 2 s of being killed; they are "
         "abandoned",
-        live());
+        pool_.live());
     this_thread_worker = nullptr;
     return;  // never reused: their stacks hold what others may still point at
   }
@@ -133,12 +135,15 @@ void worker::retire() noexcept {
 }
 
 bool worker::kill_all_fibers() noexcept {
-  pool_.for_each_live([this](control_block& f) { kill(f, nullptr); });
+  pool_.for_each_live([this](control_block& f) {
+    if (f.record->kind == fiber_kind::generator) return kill_generator(f);
+    kill(f, nullptr);
+  });
   const deadline end = now_ns() + farewell_ns;
-  while (live() > 0 && now_ns() < end) {
+  while (pool_.live() > 0 && now_ns() < end) {
     park(wait_reason::sleep, now_ns() + 1'000'000, interruptible::no);
   }
-  return live() == 0;
+  return pool_.live() == 0;
 }
 
 control_block* worker::wait_for_ready() noexcept {
@@ -155,28 +160,38 @@ void worker::end_running(control_block* target) noexcept {
   self.state = fiber_state::ended;
   if (!target) target = next_ready();
   if (!target) target = wait_for_ready();
-  if (self.is_interrupted) retract(self, self.record->kill.in);  // came too late
-  pool_.release(self);  // not before: the loop may start fibers, and this stack is still in use
+  if (self.is_interrupted) retract_all(self);  // came too late
+  // Not before: the loop may start fibers, and this stack is still in use
+  if (self.record->kind != fiber_kind::spawned) --unspawned_;
+  pool_.release(self);
   switch_to(self, *target);
   assertion_failed("an ended fiber is not resumed", __FILE__, __LINE__);
 }
 
 control_block& worker::make_fiber(std::size_t stack_bytes, void (*entry)(control_block&),
-                                  void* argument) {
+                                  void* argument, fiber_kind kind) {
   control_block* f = pool_.acquire(stack_bytes);
   if (!f) {
     throw std::system_error(
         ENOMEM, std::generic_category(),
-        "coir: no memory for the stack of another fiber (" + std::to_string(live()) +
+        "coir: no memory for the stack of another fiber (" + std::to_string(pool_.live()) +
             " live here); raise ulimit -v or vm.max_map_count, or lower COIR_STACK");
   }
   f->state = fiber_state::suspended;  // a late wake of its last life must not queue it
   f->why = wait_reason::none;
   f->record->entry = entry;
   f->record->argument = argument;
+  f->record->kind = kind;
+  if (kind != fiber_kind::spawned) ++unspawned_;
   prepare_context(*f);
   f->record->fork_generation = fork_generation.load(std::memory_order_relaxed);
   return *f;
+}
+
+void worker::release_stack(control_block& lender) noexcept {
+  lender.state = fiber_state::ended;
+  --unspawned_;
+  pool_.release(lender);
 }
 
 void worker::interrupt(control_block& f, interruption& in) noexcept {
@@ -193,6 +208,10 @@ void worker::retract(control_block& f, interruption& in) noexcept {
   in.is_pending = false;
   f.record->interruptions.remove(in);
   f.is_interrupted = !f.record->interruptions.empty();
+}
+
+void worker::retract_all(control_block& f) noexcept {
+  while (f.is_interrupted) retract(f, *f.record->interruptions.front());
 }
 
 namespace {
@@ -216,6 +235,13 @@ void worker::kill(control_block& f, std::exception_ptr error) noexcept {
   request.in.error_number = ECANCELED;
   request.in.raise = throw_kill;
   interrupt(f, request.in);
+}
+
+void worker::kill_generator(control_block& lender) noexcept {
+  if (lender.state != fiber_state::suspended) return;  // in use, or queued already
+  kill(lender, nullptr);
+  lender.state = fiber_state::ready;
+  run_queue_.push_back(lender);
 }
 
 namespace {

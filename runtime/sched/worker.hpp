@@ -8,7 +8,7 @@
 /// Invariants
 ///   1 Run queue, timers, reactor and the states of its fibers belong to the worker's thread. Other
 ///     threads have two doors: wake() and post(). Both go through the inbox.
-///   2 A fiber gives up its worker only in park(), yield(), suspend() and end_running().
+///   2 A fiber gives up its worker only in park(), yield(), park_for() and end_running().
 ///   3 A parked fiber may be woken without a cause. Every wait looks at its own condition again.
 ///   4 A turn of the loop hands on at most events_per_turn events, and comes after at most so many
 ///     switches: the loop stands in line behind each batch, so that fibers which only yield cannot
@@ -59,18 +59,22 @@ class worker final : public thread_slots {
   void count_call() noexcept {
     if (++running->calls_without_park >= calls_without_park_max) yield();
   }
-  /// Leaves the running fiber suspended and goes on with `target`, or, when that is null, with the
-  /// next ready fiber.
-  void suspend(control_block* target) noexcept;
-  /// Ends the running fiber. Goes on with `target`, which is suspended, or with the next ready
+  /// park() without a deadline, in favour of `target`, which is in no queue; when that is null, of
+  /// the next ready fiber. An interruption that is pending already does not end it at once:
+  /// throw_if_interrupted() comes before, since what `target` gets is under way by now.
+  wait_status park_for(control_block* target, wait_reason why, interruptible kind) noexcept;
+  /// Ends the running fiber. Goes on with `target`, which is in no queue, or with the next ready
   /// fiber.
   [[noreturn]] void end_running(control_block* target = nullptr) noexcept;
 
   // Fibers.
 
-  /// A fresh fiber, not yet queued, that will run `entry`. Throws std::system_error when there is
-  /// no memory for it.
-  control_block& make_fiber(std::size_t stack_bytes, void (*entry)(control_block&), void* argument);
+  /// A fresh fiber, not yet queued, that will run `entry`; of kind generator: a stack to be lent.
+  /// Throws std::system_error when there is no memory for it.
+  control_block& make_fiber(std::size_t stack_bytes, void (*entry)(control_block&), void* argument,
+                            fiber_kind kind = fiber_kind::spawned);
+  /// Takes back the stack of a generator that has ended; nobody is on it.
+  void release_stack(control_block& lender) noexcept;
   /// Queues a fresh fiber behind those that are ready.
   void start(control_block& f) noexcept {
     f.state = fiber_state::ready;
@@ -88,11 +92,16 @@ class worker final : public thread_slots {
   void interrupt(control_block& f, interruption& in) noexcept;
   /// Takes back what has not been thrown yet; `f` belongs to the calling thread.
   static void retract(control_block& f, interruption& in) noexcept;
+  /// Takes back all of it from a fiber that ends.
+  static void retract_all(control_block& f) noexcept;
   /// Kills one of this worker's fibers with `error`, or with fiber_exit when that is null. Does
   /// nothing when it is being killed already; waits while the fiber has a no_kill guard.
   void kill(control_block& f, std::exception_ptr error) noexcept;
+  /// Makes a generator that stands at its yield a fiber of its own, queued and killed: when the
+  /// thread ends, or its owner has ended on another one, there is nobody else to unwind it.
+  void kill_generator(control_block& lender) noexcept;
   /// How many spawned fibers have not ended.
-  std::size_t live() const noexcept { return pool_.live(); }
+  std::size_t live() const noexcept { return pool_.live() - unspawned_; }
   /// The fiber of the thread's own stack.
   control_block& main_fiber() noexcept { return main_; }
 
@@ -169,6 +178,7 @@ class worker final : public thread_slots {
   std::int64_t spin_ns_ = 0;
   deadline next_trim_ = 0;
   fiber_pool pool_;
+  std::size_t unspawned_ = 0;  ///< how many control blocks of the pool contexts and generators hold
   control_block main_;
   fiber_record main_record_;
   /// In the child of a fork: the spawned fiber that called it
@@ -241,11 +251,23 @@ inline void worker::yield() noexcept {
   switch_away(self);
 }
 
-inline void worker::suspend(control_block* target) noexcept {
+inline wait_status worker::park_for(control_block* target, wait_reason why,
+                                    interruptible kind) noexcept {
   control_block& self = *running;
-  self.state = fiber_state::suspended;
-  if (target) return switch_to(self, *target);
-  switch_away(self);
+  const bool may_interrupt = kind == interruptible::yes;
+  self.why = why;
+  self.is_interruptible = may_interrupt;
+  self.timed_out = false;
+  self.state = fiber_state::parked;
+  self.since_ms = now_ms_;
+  if (target) {
+    target->calls_without_park = self.calls_without_park;  // no fiber has had a turn meanwhile
+    switch_context(self, *target);
+  } else {
+    switch_away(self);
+  }
+  self.why = wait_reason::none;
+  return may_interrupt && self.is_interrupted ? wait_status::interrupted : wait_status::woken;
 }
 
 /// Goes on with the next ready fiber, which may be `from` itself: then without any switch.

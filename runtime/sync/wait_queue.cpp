@@ -108,6 +108,7 @@ void throw_if_interrupted() {
     throw told_interruption{first.error_number};
   }
   worker::retract(self, first);
+  self.record->raised = &first;
   first.raise(first);
 }
 

@@ -1,42 +1,17 @@
 // The life of a spawned function, from start_task to the wake of its joiners.
 #include <coir/detail/task.hpp>
 
-#include "runtime/kernel/report.hpp"
 #include "runtime/sched/worker.hpp"
+#include "runtime/task/current_values.hpp"
+#include "runtime/task/fiber_start.hpp"
 #include "runtime/task/handlers.hpp"
 
-#include <cstdlib>
 #include <memory>
 #include <mutex>
 #include <new>
 #include <stdexcept>
 
 namespace coir::detail {
-namespace {
-
-constexpr std::size_t default_stack_bytes = 256 * 1024;
-
-std::atomic<std::uint64_t> last_id{0};
-
-/// COIR_STACK in bytes, or the default; read once.
-std::size_t stack_bytes_unless_said() noexcept {
-  static const std::size_t bytes = [] {
-    const char* text = std::getenv("COIR_STACK");
-    if (!text || !*text) return default_stack_bytes;
-    char* end = nullptr;
-    const unsigned long long said = std::strtoull(text, &end, 10);
-    if (*end == '\0' && said >= fiber_pool::stack_bytes_min &&
-        said <= fiber_pool::stack_bytes_max) {
-      return static_cast<std::size_t>(said);
-    }
-    kernel::report("COIR_STACK=%s is no size in bytes from %zu to %zu; using %zu", text,
-                   fiber_pool::stack_bytes_min, fiber_pool::stack_bytes_max, default_stack_bytes);
-    return default_stack_bytes;
-  }();
-  return bytes;
-}
-
-}  // namespace
 
 /// The verbs of a task that its fiber runs.
 class task_life {
@@ -46,13 +21,13 @@ class task_life {
     task_ref<task> owned(t);
     worker& w = worker::current();
     if (!how.name.empty()) t->name_ = how.name;
-    t->id_ = next_id();
+    t->id_ = next_fiber_id();
     if (site) announce_spawn(t->name_, t->id_, site);  // coir's own fibers have none
-    control_block& f =
-        w.make_fiber(how.stack_bytes ? how.stack_bytes : stack_bytes_unless_said(), entry, t);
+    control_block& f = w.make_fiber(stack_bytes_or_default(how.stack_bytes), entry, t);
     f.record->id = t->id_;
     f.record->name = t->name_.c_str();
     f.record->spawn_site = site;
+    inherit_values(w.running->record->values, f.record->values);
     t->fiber_ = &f;
     owned.detach();  // the fiber's own now, dropped at its end
     how.run_first ? w.start_first(f) : w.start(f);
@@ -83,15 +58,12 @@ class task_life {
     return *static_cast<task*>(f.record->argument);
   }
 
-  static std::uint64_t next_id() noexcept {
-    return last_id.fetch_add(1, std::memory_order_relaxed) + 1;
-  }
-
   static void execute(control_block& f) noexcept {
     task& t = task_of(f);
     t.state_.store(task::state::running, std::memory_order_relaxed);
     const task::state how = call(f, t);
     t.drop_function();
+    end_values(f.record->values);
     f.record->name = "ended fiber";  // the task, which owns the name, may go now
     f.record->argument = nullptr;
     finish(t, how);

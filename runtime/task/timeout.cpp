@@ -17,6 +17,7 @@ std::atomic<std::uint64_t> last_number{0};
 
 timeout_scope::timeout_scope(detail::deadline until, std::exception_ptr error)
     : fiber_(detail::worker::current().running),
+      fiber_id_(fiber_->record->id),
       error_(std::move(error)),
       uncaught_(std::uncaught_exceptions()) {
   timer_.scope = this;
@@ -30,11 +31,13 @@ timeout_scope::timeout_scope(detail::deadline until, std::exception_ptr error)
 timeout_scope::~timeout_scope() noexcept(false) {
   const bool must_throw = in_.is_told && in_.is_pending;
   cancel();
+  if (fiber_->record->raised == &in_) fiber_->record->raised = nullptr;
   if (must_throw && std::uncaught_exceptions() <= uncaught_) raise_own();
 }
 
 void timeout_scope::cancel() noexcept {
-  COIR_ASSERT(detail::worker::of(*fiber_).running == fiber_);  // a scope stays in its fiber
+  // A scope stays in its fiber, except that a generator's body may take it over a yield
+  COIR_ASSERT(detail::worker::current_or_null() == fiber_->home);
   detail::worker::of(*fiber_).disarm(timer_);
   detail::worker::retract(*fiber_, in_);
 }
@@ -46,7 +49,10 @@ void timeout_scope::restart_until(detail::deadline until) noexcept {
 }
 
 void timeout_scope::check() {
-  if (in_.is_pending || (timer_.is_armed() && timer_.when <= detail::now_ns())) raise_own();
+  if (in_.is_pending || (timer_.is_armed() && timer_.when <= detail::now_ns())) {
+    fiber_->record->raised = &in_;
+    raise_own();
+  }
 }
 
 void timeout_scope::finish() {
@@ -58,6 +64,7 @@ void timeout_scope::finish() {
 void timeout_scope::expire(detail::timer_node& timer) noexcept {
   timeout_scope& self = *static_cast<scope_timer&>(timer).scope;
   self.has_expired_ = true;
+  if (self.fiber_->record->id != self.fiber_id_) return;  // it has ended
   detail::worker::of(*self.fiber_).interrupt(*self.fiber_, self.in_);
 }
 

@@ -9,7 +9,9 @@
 #include <coir/event.hpp>
 #include <coir/exceptions.hpp>
 #include <coir/fiber.hpp>
+#include <coir/fiber_local.hpp>
 #include <coir/future.hpp>
+#include <coir/inherited.hpp>
 #include <coir/latch.hpp>
 #include <coir/mutex.hpp>
 #include <coir/no_kill.hpp>

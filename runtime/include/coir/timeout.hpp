@@ -89,6 +89,7 @@ class COIR_API timeout_scope {
   scope_timer timer_;
   scope_interruption in_;
   detail::control_block* const fiber_;
+  const std::uint64_t fiber_id_;  ///< its control block may be another fiber's by the end
   std::exception_ptr error_;
   std::uint64_t number_ = 0;  ///< set when it is thrown
   int uncaught_;              ///< exceptions that were under way when the scope began

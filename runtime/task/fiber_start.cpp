@@ -1,0 +1,44 @@
+#include "runtime/task/fiber_start.hpp"
+
+#include "runtime/fiber/fiber_pool.hpp"
+#include "runtime/kernel/report.hpp"
+
+#include <atomic>
+#include <cstdlib>
+
+namespace coir::detail {
+namespace {
+
+constexpr std::size_t default_stack_bytes = 256 * 1024;
+
+std::atomic<std::uint64_t> last_id{0};
+
+/// COIR_STACK in bytes, or the default; read once.
+std::size_t stack_bytes_unless_said() noexcept {
+  static const std::size_t bytes = [] {
+    const char* text = std::getenv("COIR_STACK");
+    if (!text || !*text) return default_stack_bytes;
+    char* end = nullptr;
+    const unsigned long long said = std::strtoull(text, &end, 10);
+    if (*end == '\0' && said >= fiber_pool::stack_bytes_min &&
+        said <= fiber_pool::stack_bytes_max) {
+      return static_cast<std::size_t>(said);
+    }
+    kernel::report("COIR_STACK=%s is no size in bytes from %zu to %zu; using %zu", text,
+                   fiber_pool::stack_bytes_min, fiber_pool::stack_bytes_max, default_stack_bytes);
+    return default_stack_bytes;
+  }();
+  return bytes;
+}
+
+}  // namespace
+
+std::uint64_t next_fiber_id() noexcept {
+  return last_id.fetch_add(1, std::memory_order_relaxed) + 1;
+}
+
+std::size_t stack_bytes_or_default(std::size_t asked) noexcept {
+  return asked ? asked : stack_bytes_unless_said();
+}
+
+}  // namespace coir::detail
