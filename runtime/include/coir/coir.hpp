@@ -11,6 +11,7 @@
 #include <coir/fiber.hpp>
 #include <coir/fiber_local.hpp>
 #include <coir/future.hpp>
+#include <coir/generator.hpp>
 #include <coir/inherited.hpp>
 #include <coir/latch.hpp>
 #include <coir/mutex.hpp>

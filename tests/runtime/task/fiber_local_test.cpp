@@ -327,6 +327,17 @@ TEST_F(fiber_local_test, a_raw_context_has_values_of_its_own) {
   EXPECT_EQ(c.count, 1);
 }
 
+TEST_F(fiber_local_test, a_generator_sees_those_of_the_fiber_that_runs_it) {
+  fiber_local<int> number;
+  generator<int> g([&](auto& yield) {
+    for (;;) yield(++*number);
+  });
+  *number = 10;
+  EXPECT_EQ(g.next(), 11);
+  EXPECT_EQ(spawn([&] { return *g.next(); }).get(), 1);
+  EXPECT_EQ(g.next(), 12);
+}
+
 TEST_F(fiber_local_test, values_of_a_thread_end_with_it_whether_it_used_coir_or_not) {
   counted_local c;
   std::thread([&] {

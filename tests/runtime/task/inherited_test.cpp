@@ -288,6 +288,22 @@ TEST_F(inherited_test, a_raw_context_inherits_where_it_is_made_and_has_values_of
   EXPECT_EQ(body.switch_to(0), 2);
 }
 
+TEST_F(inherited_test, a_generator_shares_the_values_of_the_fiber_that_runs_it) {
+  inherited<int> number(0);
+  generator<int> g([&](auto& yield) {
+    for (;;) {
+      const int seen = *number;
+      number.set(seen + 1);
+      yield(seen);
+    }
+  });
+  number.set(5);
+  EXPECT_EQ(g.next(), 5);
+  EXPECT_EQ(*number, 6);
+  EXPECT_EQ(spawn([&] { return *g.next(); }).get(), 6);
+  EXPECT_EQ(*number, 6);
+}
+
 TEST_F(inherited_test, a_thread_starts_without_and_plain_threads_may_use_it) {
   inherited<int> number(0);
   number.set(1);
