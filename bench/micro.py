@@ -38,6 +38,9 @@ ROWS = (
     ("latch_round_ns", None, None),
     ("wait_group_round_ns", None, None),
     ("future_set_and_get_ns", None, None),
+    ("generator_next_ns", None, None),
+    ("generator_life_ns", None, None),
+    ("fiber_local_get_ns", None, None),
 )
 EXIT_UNAVAILABLE = 77  # of the program: the backend that COIR_BACKEND asks for cannot be had
 LIBRARIES = ("coir", "boost", "bare")
@@ -51,7 +54,7 @@ ABSENT = {
     "bare": NO_BOOST | {
         "buffered_item_ns", "channel_round_trip_ns", "channel_item_ns", "uncontended_lock_ns",
         "contended_lock_ns", "recursive_lock_twice_ns", "barrier_round_ns",
-        "future_set_and_get_ns"},
+        "future_set_and_get_ns", "generator_life_ns", "fiber_local_get_ns"},
 }
 PROCESS_SECONDS = 120
 

@@ -141,5 +141,6 @@ BENCHMARK(enter_and_leave_ns)->Name("bare:spawn_join_ns")->Arg(1);
 BENCHMARK(enter_and_leave_ns)->Name("bare:batch_10000_per_fiber_ns")->Arg(10000);
 BENCHMARK(round_trip_ns)->Name("bare:hand_over_round_trip_ns");
 BENCHMARK(round_trip_ns)->Name("bare:condition_round_trip_ns");
+BENCHMARK(round_trip_ns)->Name("bare:generator_next_ns");
 BENCHMARK(jump_ns)->Name("bare:timeout_set_and_cancelled_ns")->Arg(2);
 BENCHMARK(jump_ns)->Name("bare:wait_without_timeout_ns")->Arg(2);

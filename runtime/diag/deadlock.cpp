@@ -48,7 +48,7 @@ bool has_other_threads() noexcept {
 bool all_wait_for_each_other(worker& w) noexcept {
   bool they_do = true;
   w.for_each_fiber([&](const control_block& f) {
-    if (f.state == fiber_state::free || f.state == fiber_state::ended) return;
+    if (f.state == fiber_state::free || f.state == fiber_state::ended || is_lent(f)) return;
     they_do &= is_for_fibers(f);
   });
   return they_do;

@@ -1,6 +1,8 @@
 #include <coir/dump.hpp>
 
 #include "runtime/diag/wait_graph.hpp"
+#include "runtime/task/context_life.hpp"
+#include "runtime/task/generator_stack.hpp"
 
 #include <coir/detail/task.hpp>
 #include <coir/mutex.hpp>
@@ -67,6 +69,18 @@ std::string address_of(const void* object) {
   return text;
 }
 
+const char* kind_of(const control_block& f) noexcept {
+  switch (f.record->kind) {
+    case fiber_kind::spawned:
+      return "fiber";
+    case fiber_kind::context:
+      return "context";
+    case fiber_kind::generator:
+      return "generator";
+  }
+  return "fiber";
+}
+
 std::string age(std::uint32_t ms) {
   char text[48];
   std::snprintf(text, sizeof text, ", for %u.%03u s", ms / 1000, ms % 1000);
@@ -76,7 +90,8 @@ std::string age(std::uint32_t ms) {
 }  // namespace
 
 std::string wait_graph::name_of(const control_block& f) {
-  return std::string("fiber \"") + f.record->name + "\" (#" + std::to_string(f.record->id) + ')';
+  return std::string(kind_of(f)) + " \"" + f.record->name + "\" (#" + std::to_string(f.record->id) +
+         ')';
 }
 
 /// ", held by ..." for a mutex.
@@ -94,8 +109,15 @@ std::string wait_graph::joined_by(const waiter& w) {
   return " fiber \"" + joined->name() + "\" (#" + std::to_string(joined->id()) + ')';
 }
 
+/// " back from ..." for a plain fiber that waits in a switch.
+std::string wait_graph::switch_of(const control_block& f) {
+  const control_block* const runs = context_life::runs_for(f);
+  return runs ? " back from " + name_of(*runs) : "";
+}
+
 std::string wait_graph::wait_of(const control_block& f) {
   std::string text = words_for(f.why);
+  if (f.why == wait_reason::context) return text + switch_of(f);
   if (!is_for_fibers(f.why) || !f.waits_in || f.why == wait_reason::several) return text;
   const waiter& w = *f.waits_in;
   if (f.why == wait_reason::mutex) return text + holder_of(w);
@@ -103,28 +125,34 @@ std::string wait_graph::wait_of(const control_block& f) {
   return text + address_of(w.queue);
 }
 
-std::string wait_graph::describe(const control_block& f, std::uint32_t now_ms) {
-  const std::string name = name_of(f);
+std::string wait_graph::state_of(const control_block& f, std::uint32_t now_ms) {
   switch (f.state) {
     case fiber_state::parked:
-      return name + ' ' + wait_of(f) + age(now_ms - f.since_ms);
+      return wait_of(f) + age(now_ms - f.since_ms);
     case fiber_state::suspended:
-      return name + " is suspended until somebody switches to it";
+      return f.record->kind == fiber_kind::generator ? "stands at its yield"
+                                                     : "is suspended until somebody switches to it";
     case fiber_state::ready:
-      return name + " is ready to run";
+      return "is ready to run";
     case fiber_state::running:
-      return name + " runs";
+      return "runs";
     case fiber_state::ended:
     case fiber_state::free:
       break;
   }
-  return name + " has ended";
+  return "has ended";
+}
+
+std::string wait_graph::describe(const control_block& f, std::uint32_t now_ms) {
+  std::string text = name_of(f) + ' ' + state_of(f, now_ms);
+  if (const control_block* body = innermost_generator(f)) text += ", in " + name_of(*body);
+  return text;
 }
 
 std::string wait_graph::describe_all(worker& w) {
   std::string text;
   w.for_each_fiber([&](const control_block& f) {
-    if (f.state != fiber_state::free) text += "  " + describe(f, w.now_ms()) + '\n';
+    if (f.state != fiber_state::free && !is_lent(f)) text += "  " + describe(f, w.now_ms()) + '\n';
   });
   return text;
 }

@@ -16,7 +16,9 @@ struct wait_graph {
 
  private:
   static std::string name_of(const control_block& f);
+  static std::string state_of(const control_block& f, std::uint32_t now_ms);
   static std::string wait_of(const control_block& f);
+  static std::string switch_of(const control_block& f);
   static std::string holder_of(const waiter& w);
   static std::string joined_by(const waiter& w);
 };

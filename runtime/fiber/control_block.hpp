@@ -85,7 +85,7 @@ struct fiber_record {
   void* mailbox = nullptr;    ///< of a context switch
   void* generator = nullptr;  ///< the innermost one whose stack the fiber is on; null: on its own
   intrusive_list<interruption> interruptions;  ///< pending, oldest first
-  interruption* raised = nullptr;  ///< the last that was thrown, while it lives
+  interruption* raised = nullptr;              ///< the last that was thrown, while it lives
   kill_request kill;
   unsigned c_frames = 0;  ///< calls from C code that are open: see throw_if_interrupted
   stack_memory stack;     ///< the one in use; empty for that of a thread
@@ -141,6 +141,13 @@ static_assert(sizeof(control_block) == 64);
 inline bool is_for_fibers(const control_block& f) noexcept {
   return f.state == fiber_state::suspended ||
          (f.state == fiber_state::parked && is_for_fibers(f.why));
+}
+
+/// True for the control block of a generator whose stack a fiber uses: that fiber has one of its
+/// own.
+inline bool is_lent(const control_block& f) noexcept {
+  return f.record->kind == fiber_kind::generator && f.state == fiber_state::running &&
+         f.home->running != &f;
 }
 
 /// FIFO of fibers through control_block::next.

@@ -65,6 +65,12 @@ struct context_life {
                                                  : nullptr;
   }
 
+  /// The fiber of the context that runs while `f`, a plain fiber, waits in a switch; else null.
+  static const control_block* runs_for(const control_block& f) noexcept {
+    const auto* const box = static_cast<const context_mailbox*>(f.record->mailbox);
+    return box && box->active ? box->active->fiber_ : nullptr;
+  }
+
   // Life, in context.cpp.
 
   /// Gives a fresh context its fiber. Throws std::system_error, and std::logic_error when it

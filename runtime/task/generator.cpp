@@ -22,6 +22,7 @@
 #include "runtime/sched/worker.hpp"
 #include "runtime/task/current_values.hpp"
 #include "runtime/task/fiber_start.hpp"
+#include "runtime/task/generator_stack.hpp"
 #include "runtime/task/lost_error.hpp"
 
 #include <memory>
@@ -44,6 +45,8 @@ constexpr int ends_max = 100;
 
 /// The verbs of a generator.
 struct generator_life {
+  static const control_block* stack_of(const generator_state& g) noexcept { return g.stack_; }
+
   // On the generator's own stack.
 
   static void enter(control_block& lender) {
@@ -190,6 +193,11 @@ struct generator_life {
 };
 
 generator_state::~generator_state() = default;
+
+const control_block* innermost_generator(const control_block& f) noexcept {
+  const auto* const g = static_cast<const generator_state*>(f.record->generator);
+  return g ? generator_life::stack_of(*g) : nullptr;
+}
 
 void* generator_state::run_to_yield(std::exception_ptr& error) {
   worker& w = worker::current();

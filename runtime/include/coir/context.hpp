@@ -85,8 +85,8 @@ class context_ref : public any_context {
   /// the context waits return it. Rethrows what comes as an exception. Throws std::logic_error when
   /// the context is dead, is the running one, waits for something else than a switch, waits for a
   /// value of another type, or belongs to another thread; std::system_error when there is no memory
-  /// for its stack; fiber_exit when the calling fiber is killed meanwhile, which leaves the context
-  /// alone. Parks only the calling fiber, if the context does.
+  /// for its stack; fiber_exit or timeout when a kill or a time limit of the calling fiber ends its
+  /// wait, which leaves the context alone. Parks only the calling fiber, if the context does.
   ///
   /// greenlet passes a value for a dead greenlet on to its parent, often the caller itself; here
   /// that is an error, since the parent waits for an Out and not for an In.

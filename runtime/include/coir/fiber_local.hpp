@@ -1,11 +1,11 @@
 /// Values that each fiber has for itself: gevent.local.
 #pragma once
 
+#include <coir/detail/any_call.hpp>
 #include <coir/detail/local_key.hpp>
 #include <coir/export.hpp>
 
 #include <concepts>
-#include <memory>
 #include <stdexcept>
 #include <type_traits>
 #include <utility>
@@ -36,7 +36,8 @@ class fiber_local {
   /// called by several threads at a time. It may park. Throws std::bad_alloc. Never parks itself.
   template <class Make>
     requires std::is_invocable_r_v<T, Make&>
-  explicit fiber_local(Make make) : maker_(new maker_of<Make>(std::move(make))) {}
+  explicit fiber_local(Make make)
+      : maker_([make = std::move(make)]() mutable { return new node(make()); }) {}
   fiber_local(const fiber_local&) = delete;
   fiber_local& operator=(const fiber_local&) = delete;
   /// Destroys the values of all fibers, here and now, also of such that run on. They must not use
@@ -81,19 +82,9 @@ class fiber_local {
     }
     T value;
   };
-  struct maker {
-    virtual ~maker() = default;
-    virtual node* make() = 0;
-  };
-  template <class Make>
-  struct maker_of final : maker {
-    explicit maker_of(Make&& f) : function(std::move(f)) {}
-    node* make() override { return new node(function()); }
-    Make function;
-  };
 
   [[gnu::noinline]] T& make() {
-    if (maker_) return put(maker_->make());
+    if (maker_) return put(maker_());
     if constexpr (std::default_initializable<T>) {
       return put(new node());
     } else {
@@ -101,12 +92,16 @@ class fiber_local {
     }
   }
   T& put(node* made) {
-    std::unique_ptr<node> owned(made);
-    key_.put(made);
-    return owned.release()->value;
+    try {
+      key_.put(made);
+    } catch (...) {
+      delete made;
+      throw;
+    }
+    return made->value;
   }
 
-  std::unique_ptr<maker> maker_;
+  detail::any_call<node*()> maker_;
   detail::local_key key_;  ///< destroyed first: its values may use what the maker has captured
 };
 

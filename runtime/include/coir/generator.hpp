@@ -81,6 +81,11 @@ class yielder {
 /// A generator belongs to the thread that first asked it for a value; use on another one is
 /// std::logic_error. Calls on one generator from several fibers are fine, but not while it runs. A
 /// value In() stands for Python's None: with In = std::optional<X> it is an empty one.
+///
+/// A kill or time limit of the fiber that asks is thrown at the wait in the body and goes through
+/// next() from there. What the body takes from that fiber and keeps over a yield stays that
+/// fiber's: a lock must be given back by it, a no_kill guard must not outlive it, and a
+/// timeout_scope goes on limiting it until its scope ends, whoever asks meanwhile.
 template <class Out, class In = void, class Return = void>
 class generator {
   static_assert(std::is_object_v<Out>, "values are moved: use a pointer for a reference");
@@ -106,7 +111,8 @@ class generator {
   }
   /// close(), except that nothing is thrown: what the body throws instead of fiber_exit is reported
   /// on stderr, and a body that yields on is closed again, a hundred times at most, and then
-  /// abandoned with a report.
+  /// abandoned with a report. A kill or time limit of the caller that ends a wait in the body
+  /// meanwhile is thrown again at the caller's next wait.
   ///
   /// Two things are errors and reported on stderr. A generator destroyed while it runs goes on, and
   /// fiber_exit is thrown at its next yield. One destroyed on another thread is unwound by its own

@@ -84,6 +84,34 @@ TEST_F(deadlock_test, condition_queue_semaphore_and_pool_are_told) {
                             "fiber \"acquiring\" (#3) waits for a unit of semaphore at"}));
 }
 
+TEST_F(deadlock_test, a_wait_in_a_generator_is_told_and_ends_it) {
+  EXPECT_EXIT(expect_told([] {
+                generator<int> still({.name = "still"}, [](auto& yield) { yield(1); });
+                still.next();
+                event never_set;
+                generator<int> g({.name = "numbers"}, [&](auto&) { never_set.wait(); });
+                try {
+                  g.next();
+                } catch (const deadlock&) {
+                  if (g.is_done()) throw;
+                }
+              }),
+              told,
+              contains_all({"fiber \"main\" (#0) waits for event at", "in generator \"numbers\"",
+                            "generator \"still\" (#1) stands at its yield"}));
+}
+
+TEST_F(deadlock_test, a_wait_for_a_context_is_told) {
+  EXPECT_EXIT(expect_told([] {
+                event never_set;
+                context<> c({.name = "c"}, [&] { never_set.wait(); });
+                c.switch_to();
+              }),
+              told,
+              contains_all({"fiber \"main\" (#0) waits for a switch back from context \"c\" (#1)",
+                            "context \"c\" (#1) waits for event at"}));
+}
+
 TEST_F(deadlock_test, the_age_of_a_wait_is_shown) {
   EXPECT_EXIT(expect_told([] {
                 fiber<> old = spawn({.name = "old"}, [] { event().wait(); });

@@ -31,5 +31,42 @@ TEST_F(dump_test, every_fiber_has_a_line_that_says_what_it_does) {
   for (fiber<>& f : std::vector{locking, waiting, sleeping, joining, fresh}) f.kill();
 }
 
+TEST_F(dump_test, a_fiber_in_a_generator_says_so_and_one_at_its_yield_has_a_line) {
+  generator<int> still({.name = "still"}, [](auto& yield) { yield(1); });
+  still.next();
+  generator<int> outer({.name = "outer"}, [](auto&) {
+    generator<int> inner({.name = "inner"}, [](auto&) { sleep(1h); });
+    inner.next();
+  });
+  fiber<> asking = spawn({.name = "asking"}, [&] { outer.next(); });
+  sleep(5ms);
+  const std::string text = dump();
+  EXPECT_TRUE(contains_all({"fiber \"main\" (#0) runs\n", "generator \"still\" (#",
+                            ") stands at its yield\n", "fiber \"asking\" (#", "sleeps, for 0.",
+                            " s, in generator \"inner\" (#"})
+                  .MatchAndExplain(text))
+      << text;
+  EXPECT_EQ(count_of(text, "\n"), 3) << text;
+  asking.kill();
+  still.next();
+  EXPECT_EQ(count_of(dump(), "\n"), 1);
+}
+
+TEST_F(dump_test, contexts_and_those_who_wait_for_them_are_named) {
+  context<> still({.name = "still"}, [] { context<>::switch_to_parent(); });
+  still.switch_to();
+  context<> busy({.name = "busy"}, [] { sleep(1h); });
+  fiber<> driver = spawn({.name = "driver"}, [&] { busy.switch_to(); });
+  sleep(5ms);
+  const std::string text = dump();
+  EXPECT_TRUE(contains_all({"context \"still\" (#", "waits for a switch, for 0.",
+                            "context \"busy\" (#", "sleeps, for 0.", "fiber \"driver\" (#",
+                            "waits for a switch back from context \"busy\" (#"})
+                  .MatchAndExplain(text))
+      << text;
+  EXPECT_EQ(count_of(text, "\n"), 4) << text;
+  driver.kill();
+}
+
 }  // namespace
 }  // namespace coir::test
