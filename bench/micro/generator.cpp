@@ -5,7 +5,10 @@
 
 #include "bench/micro/registration.hpp"
 
+// The compiler does not see that the constructor runs the body, on another stack
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #include <boost/coroutine2/coroutine.hpp>
+#include <boost/coroutine2/pooled_fixedsize_stack.hpp>
 
 namespace {
 

@@ -12,8 +12,6 @@
 #include <boost/context/detail/fcontext.hpp>
 #include <boost/version.hpp>
 
-#include <utility>
-
 static_assert(BOOST_VERSION < 108800,
               "Boost.Context saves the exception state itself now: drop ours");
 
@@ -49,21 +47,6 @@ inline boost::context::detail::transfer_t coir_jump_fcontext(boost::context::det
   sanitizer_after_switch(from);
   *slots.exceptions = from.exceptions;
   *slots.error_number = from.error_number;
-}
-
-/// Goes on with the stack that `other` holds, still as fiber `self`, which is running; `other` then
-/// holds what was left: stack, place and exception state. Entering a generator and leaving it are
-/// this same exchange. errno passes through, as in a call. Returns when a second exchange leads
-/// back, in whatever fiber.
-[[gnu::always_inline]] inline void switch_stack(control_block& self,
-                                                control_block& other) noexcept {
-  thread_slots& slots = *self.home;
-  std::swap(*slots.exceptions, other.exceptions);
-  std::swap(self.record->stack, other.record->stack);
-  sanitizer_before_stack_switch(self, other);
-  const auto arrived = coir_jump_fcontext(other.context, &other);
-  static_cast<control_block*>(arrived.data)->context = arrived.fctx;
-  sanitizer_after_switch(*slots.running);
 }
 
 }  // namespace coir::detail

@@ -18,6 +18,7 @@
 // the body).
 #include <coir/generator.hpp>
 
+#include "runtime/fiber/lent_stack.hpp"
 #include "runtime/kernel/report.hpp"
 #include "runtime/sched/worker.hpp"
 #include "runtime/task/current_values.hpp"
