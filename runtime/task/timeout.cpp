@@ -64,8 +64,9 @@ void timeout_scope::finish() {
 void timeout_scope::expire(detail::timer_node& timer) noexcept {
   timeout_scope& self = *static_cast<scope_timer&>(timer).scope;
   self.has_expired_ = true;
-  if (self.fiber_->record->id != self.fiber_id_) return;  // it has ended
-  detail::worker::of(*self.fiber_).interrupt(*self.fiber_, self.in_);
+  detail::control_block& f = *self.fiber_;
+  const bool has_ended = f.state == detail::fiber_state::ended || f.record->id != self.fiber_id_;
+  if (!has_ended) detail::worker::of(f).interrupt(f, self.in_);
 }
 
 void timeout_scope::raise(detail::interruption& in) {

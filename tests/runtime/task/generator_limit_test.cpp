@@ -126,6 +126,17 @@ TEST_F(generator_limit_test, one_whose_fiber_has_ended_fires_nowhere) {
   EXPECT_EQ(g.next(), std::nullopt);
 }
 
+TEST_F(generator_limit_test, one_that_fires_before_another_fiber_takes_the_place_is_dropped) {
+  generator<int> g([](auto& yield) {
+    timeout_scope limit(5ms);
+    yield(1);
+  });
+  spawn([&] { g.next(); }).get();
+  sleep(20ms);
+  EXPECT_NO_THROW(spawn([] { sleep(1ms); }).get());
+  EXPECT_EQ(g.next(), std::nullopt);
+}
+
 TEST_F(generator_limit_test, one_that_is_due_when_its_fiber_ends_is_dropped) {
   generator<int> g([](auto& yield) {
     timeout_scope limit(1ms);
