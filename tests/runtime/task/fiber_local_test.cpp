@@ -169,8 +169,17 @@ TEST_F(fiber_local_test, values_end_also_with_a_killed_or_failed_fiber) {
     *c.local;
     throw std::runtime_error("on purpose");
   });
+  fiber<> killed_in_a_generator = spawn([&] {
+    generator<int> g([&](auto&) {
+      *c.local;
+      sleep(1h);
+    });
+    g.next();
+  });
   yield();
+  EXPECT_EQ(c.count, 2);  // the other one has failed
   killed.kill();
+  killed_in_a_generator.kill();
   failed.join();
   EXPECT_EQ(c.count, 0);
 }

@@ -179,6 +179,27 @@ TEST_F(inherited_test, a_value_lives_as_long_as_a_fiber_can_see_it) {
   EXPECT_TRUE(eventually([&] { return value.use_count() == 1; }));
 }
 
+TEST_F(inherited_test, one_that_is_killed_before_it_began_lets_go_of_what_it_inherits) {
+  auto value = std::make_shared<int>(5);
+  inherited<std::shared_ptr<int>> shared;
+  fiber<> child;
+  {
+    const auto kept = shared.scoped(value);
+    child = spawn([] {});
+  }
+  child.kill();
+  EXPECT_EQ(value.use_count(), 1);
+}
+
+TEST_F(inherited_test, a_child_that_runs_first_sees_it_at_once) {
+  inherited<int> number;
+  number.set(7);
+  int seen = 0;
+  fiber<> child = spawn({.run_first = true}, [&] { seen = *number; });
+  EXPECT_EQ(seen, 7);
+  child.join();
+}
+
 TEST_F(inherited_test, several_variables_are_independent) {
   std::vector<std::unique_ptr<inherited<int>>> all;
   for (int i = 0; i < 10; ++i) all.push_back(std::make_unique<inherited<int>>(-1));
