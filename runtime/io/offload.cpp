@@ -1,21 +1,16 @@
-// A queue and a few detached threads. They are started on demand, block all signals, stay, and know
-// nothing of fibers: whoever waits for a job is woken through its worker's inbox.
+// The process's own offload threads, and fibers that wait for them.
 #include "runtime/io/offload.hpp"
 
-#include "runtime/kernel/calls.hpp"
 #include "runtime/kernel/report.hpp"
 #include "runtime/sched/worker.hpp"
 
 #include <coir/offload.hpp>
 
-#include <cerrno>
-#include <climits>
+#include <atomic>
+#include <cstddef>
 #include <cstdlib>
-#include <mutex>
+#include <new>
 #include <system_error>
-
-#include <pthread.h>
-#include <signal.h>
 
 namespace coir::io {
 namespace {
@@ -39,114 +34,17 @@ int threads_max() noexcept {
   return count;
 }
 
-/// The process's queue of jobs. All but `submitted` is guarded by `lock`.
-struct job_queue {
-  detail::short_lock lock;
-  offload_job* head = nullptr;
-  offload_job* tail = nullptr;
-  int threads = 0;
-  int idle = 0;
-  int waiting_jobs = 0;
-  std::atomic<unsigned> submitted{
-      0};  ///< counts submissions: the futex on which idle threads sleep
-
-  void push(offload_job& job) noexcept {
-    job.next = nullptr;
-    (tail ? tail->next : head) = &job;
-    tail = &job;
-    ++waiting_jobs;
-  }
-  offload_job* pop() noexcept {
-    offload_job* first = head;
-    if (!first) return nullptr;
-    head = first->next;
-    if (!head) tail = nullptr;
-    --waiting_jobs;
-    return first;
-  }
-  bool remove(offload_job& job) noexcept {
-    offload_job* before = nullptr;
-    for (offload_job* each = head; each; before = each, each = each->next) {
-      if (each != &job) continue;
-      (before ? before->next : head) = job.next;
-      if (tail == &job) tail = before;
-      --waiting_jobs;
-      return true;
-    }
-    return false;
-  }
-};
-
-job_queue jobs;
-
-offload_job* next_job() noexcept {
-  for (;;) {
-    const unsigned seen = jobs.submitted.load(std::memory_order_acquire);
-    jobs.lock.lock();
-    offload_job* job = jobs.pop();
-    if (!job) ++jobs.idle;
-    jobs.lock.unlock();
-    if (job) return job;
-    kernel::futex_wait(&jobs.submitted, seen);
-    jobs.lock.lock();
-    --jobs.idle;
-    jobs.lock.unlock();
-  }
+/// The process's own threads, which stay: never destroyed, since they may be busy at its end.
+offload_threads& process_threads() noexcept {
+  alignas(offload_threads) static std::byte memory[sizeof(offload_threads)];
+  static offload_threads* const only =
+      new (memory) offload_threads(static_cast<std::size_t>(threads_max()), "coir-offload");
+  return *only;
 }
-
-void* serve(void*) noexcept {
-  pthread_setname_np(pthread_self(), "coir-offload");
-  for (;;) {
-    offload_job* job = next_job();
-    job->run(*job);
-  }
-}
-
-int start_thread() noexcept {
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  pthread_t thread;
-  const int error = pthread_create(&thread, nullptr, serve, nullptr);
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  if (error == 0) pthread_detach(thread);
-  return -error;
-}
-
-/// Takes back a job that nobody will serve. 0 when others serve it, or have.
-int give_up(offload_job& job, int error) noexcept {
-  std::lock_guard guard(jobs.lock);
-  --jobs.threads;
-  return jobs.threads == 0 && jobs.remove(job) ? error : 0;
-}
-
-/// In the child of a fork: the threads are not here.
-void forget_threads() noexcept {
-  jobs.head = jobs.tail = nullptr;
-  jobs.threads = jobs.idle = jobs.waiting_jobs = 0;
-}
-
-const int registered = pthread_atfork([] { jobs.lock.lock(); }, [] { jobs.lock.unlock(); },
-                                      [] {
-                                        jobs.lock.unlock();
-                                        forget_threads();
-                                      });
 
 }  // namespace
 
-int submit_offload(offload_job& job) noexcept {
-  (void)registered;
-  jobs.lock.lock();
-  jobs.push(job);
-  const bool needs_thread = jobs.waiting_jobs > jobs.idle && jobs.threads < threads_max();
-  if (needs_thread) ++jobs.threads;
-  jobs.lock.unlock();
-  jobs.submitted.fetch_add(1, std::memory_order_release);
-  kernel::futex_wake(&jobs.submitted, 1);
-  if (!needs_thread) return 0;
-  const int error = start_thread();
-  return error < 0 ? give_up(job, error) : 0;
-}
+int submit_offload(offload_job& job) noexcept { return process_threads().submit(job); }
 
 namespace {
 
@@ -161,6 +59,10 @@ struct awaited_job final : offload_job {
 void run_awaited(offload_job& job) noexcept {
   auto& own = static_cast<awaited_job&>(job);
   own.work(own.argument);
+}
+
+void wake_waiter(offload_job& job) noexcept {
+  auto& own = static_cast<awaited_job&>(job);
   detail::control_block& waiter = *own.waiter;
   // The last touch: the fiber may go on and leave its frame
   own.is_done.store(true, std::memory_order_release);
@@ -173,6 +75,7 @@ int run_offloaded_or_error(void (*work)(void*), void* argument) noexcept {
   detail::worker& w = *detail::worker::current_or_null();
   awaited_job job;
   job.run = run_awaited;
+  job.done = wake_waiter;
   job.work = work;
   job.argument = argument;
   job.waiter = w.running;

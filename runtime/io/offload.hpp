@@ -2,22 +2,15 @@
 /// blocking work.
 #pragma once
 
-#include <coir/detail/wait_queue.hpp>
+#include "runtime/io/offload_threads.hpp"
 
 #include <cstdint>
 
 namespace coir::io {
 
-/// Work for an offload thread. Owned by whoever submits it, until `run` begins; that call may free
-/// it.
-struct offload_job {
-  offload_job* next = nullptr;
-  void (*run)(offload_job&) noexcept = nullptr;
-};
-
-/// Queues `job` for an offload thread, starting one when all are busy and fewer run than
-/// COIR_OFFLOAD_THREADS allows. 0, or -errno when not a single thread could be started; the job is
-/// then the caller's again. Any thread; never parks.
+/// Queues `job` for the process's own offload threads, of which COIR_OFFLOAD_THREADS says how many
+/// there may be: see offload_threads::submit. 0, or -errno when not a single thread could be
+/// started; the job is then the caller's again. Any thread; never parks.
 int submit_offload(offload_job& job) noexcept;
 
 /// Calls `work(argument)`, which must not throw, on an offload thread and parks the running fiber

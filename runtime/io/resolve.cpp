@@ -58,6 +58,10 @@ void run_look_up(offload_job& job) noexcept {
                            &own.result);
   own.error_number = errno;
   if (own.status != 0) own.result = nullptr;
+}
+
+void end_look_up(offload_job& job) noexcept {
+  auto& own = static_cast<look_up&>(job);
   detail::control_block& waiter = *own.waiter;
   own.is_done.store(true, std::memory_order_release);
   detail::worker::wake(waiter);
@@ -86,6 +90,7 @@ int getaddrinfo(const char* node, const char* service, const addrinfo* hints, ad
     return EAI_MEMORY;
   }
   work->run = run_look_up;
+  work->done = end_look_up;
   work->resolve = real;
   work->free_result = free_result;
   work->has_hints = hints != nullptr;

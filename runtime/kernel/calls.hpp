@@ -4,6 +4,7 @@
 
 #include "runtime/kernel/syscall.hpp"
 
+#include <cstdint>
 #include <ctime>
 
 #include <fcntl.h>
@@ -114,6 +115,12 @@ inline ssize_t write(int fd, const void* data, std::size_t size) noexcept {
 /// Sleeps while `*word` is `expected`.
 inline void futex_wait(void* word, unsigned expected) noexcept {
   call(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, nullptr);
+}
+/// As futex_wait, but until `until` on CLOCK_MONOTONIC at the latest, in ns; INT64_MAX: no limit.
+inline void futex_wait_until(void* word, unsigned expected, std::int64_t until) noexcept {
+  const timespec limit{until / 1'000'000'000, until % 1'000'000'000};
+  call(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, expected, until == INT64_MAX ? nullptr : &limit,
+       nullptr, FUTEX_BITSET_MATCH_ANY);
 }
 inline void futex_wake(void* word, int how_many) noexcept {
   call(SYS_futex, word, FUTEX_WAKE_PRIVATE, how_many);
