@@ -7,4 +7,8 @@ deadlock::~deadlock() = default;
 
 const char* timeout::what() const noexcept { return "timed out"; }
 
+pool_full::~pool_full() = default;
+
+const char* pool_full::what() const noexcept { return "pool full"; }
+
 }  // namespace coir

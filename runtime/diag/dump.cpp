@@ -59,6 +59,8 @@ const char* words_for(wait_reason why) noexcept {
       return "waits for wait group";
     case wait_reason::future:
       return "waits for a future's promise";
+    case wait_reason::place:
+      return "waits for a place in pool";
   }
   return "waits";
 }

@@ -46,6 +46,10 @@ class worker final : public thread_slots {
   /// The worker that `f` belongs to.
   static worker& of(const control_block& f) noexcept { return static_cast<worker&>(*f.home); }
 
+  /// Prepares the process for forks, unless that was done: see fork.cpp. The first worker does it;
+  /// whoever looks at fork_generation before there is one calls it. Any thread.
+  static void install_fork_handlers() noexcept;
+
   // Giving up the processor. Only the running fiber may call.
 
   /// Parks the running fiber until it is made ready, until the deadline, or, when `kind` allows it,
@@ -141,8 +145,6 @@ class worker final : public thread_slots {
 
   worker() noexcept : pool_(*this) {}
   static worker& adopt_thread();
-  /// Once per process: see fork.cpp.
-  static void install_fork_handlers() noexcept;
   static void wake_from_elsewhere(control_block& f) noexcept;
   void retire() noexcept;
   bool kill_all_fibers() noexcept;

@@ -1,5 +1,5 @@
 // The life of a spawned function, from start_task to the wake of its joiners.
-#include <coir/detail/task.hpp>
+#include "runtime/task/task.hpp"
 
 #include "runtime/sched/worker.hpp"
 #include "runtime/task/current_values.hpp"
@@ -20,8 +20,7 @@ class task_life {
                     void (*entry)(control_block&)) {
     task_ref<task> owned(t);
     worker& w = worker::current();
-    if (!how.name.empty()) t->name_ = how.name;
-    t->id_ = next_fiber_id();
+    identify(*t, how);
     if (site) announce_spawn(t->name_, t->id_, site);  // coir's own fibers have none
     control_block& f = w.make_fiber(stack_bytes_or_default(how.stack_bytes), entry, t);
     f.record->id = t->id_;
@@ -53,6 +52,26 @@ class task_life {
 
   static void set_start_time(task& t, deadline when) noexcept { t.start_time_ = when; }
 
+  static void identify(task& t, const attributes& how) {
+    if (!how.name.empty()) t.name_ = how.name;
+    t.id_ = next_fiber_id();
+  }
+
+  /// Does what calls the function, or throws in its place; then destroys the function.
+  template <class Body>
+  static task::state perform(task& t, Body body) noexcept {
+    t.state_.store(task::state::running, std::memory_order_relaxed);
+    const task::state how = call(t, body);
+    t.drop_function();
+    return how;
+  }
+
+  static task::state perform(task& t) noexcept {
+    return perform(t, [&t] { t.run(); });
+  }
+
+  static void end(task& t, task::state how) noexcept { finish(t, how); }
+
  private:
   static task& task_of(control_block& f) noexcept {
     return *static_cast<task*>(f.record->argument);
@@ -60,19 +79,20 @@ class task_life {
 
   static void execute(control_block& f) noexcept {
     task& t = task_of(f);
-    t.state_.store(task::state::running, std::memory_order_relaxed);
-    const task::state how = call(f, t);
-    t.drop_function();
+    const task::state how = perform(t, [&] {
+      if (f.is_interrupted) throw_if_interrupted();  // killed before it began: it never runs
+      t.run();
+    });
     end_values(f.record->values);
     f.record->name = "ended fiber";  // the task, which owns the name, may go now
     f.record->argument = nullptr;
     finish(t, how);
   }
 
-  static task::state call(control_block& f, task& t) noexcept {
+  template <class Body>
+  static task::state call(task& t, Body& body) noexcept {
     try {
-      if (f.is_interrupted) throw_if_interrupted();  // killed before it began: it never runs
-      t.run();
+      body();
       return task::state::succeeded;
     } catch (const fiber_exit&) {
       return task::state::succeeded;
@@ -87,19 +107,39 @@ class task_life {
     t.lock_.lock();
     t.fiber_ = nullptr;
     t.state_.store(how, std::memory_order_release);  // pairs with the acquire in ready()
+    end_watch* later = tell_watches(t);
     t.joiners_.wake_all();
     const bool must_call = !t.callbacks_.empty();
     t.is_calling_ = must_call;
+    t.is_settled_.store(true, std::memory_order_release);  // pairs with the acquire in wait_until
     t.lock_.unlock();
+    while (later) {
+      end_watch* const next = later->next_watch;
+      later->afterwards(*later, t);
+      later = next;
+    }
     if (must_call) task::call_back(t);
     t.release();
+  }
+
+  /// Those that want to be called again.
+  static end_watch* tell_watches(task& t) noexcept {
+    end_watch* later = nullptr;
+    end_watch* next = nullptr;
+    for (end_watch* w = std::exchange(t.watches_, nullptr); w; w = next) {
+      next = w->next_watch;
+      if (!w->ended(*w, t)) continue;
+      w->next_watch = later;
+      later = w;
+    }
+    return later;
   }
 };
 
 task::~task() = default;
 
 bool task::wait_until(deadline until) {
-  if (ready()) return true;
+  if (is_settled_.load(std::memory_order_acquire)) return true;
   lock_.lock();
   if (ready()) {
     lock_.unlock();
@@ -148,7 +188,9 @@ struct kill_call final : remote_call {
 void task::request_kill(std::exception_ptr error) {
   lock_.lock();
   control_block* const f = fiber_;
+  const bool is_taken = !f && !ready() && take_back();
   lock_.unlock();
+  if (is_taken) finish_task(*this, give_up_task(*this, std::move(error)));
   if (!f) return;  // has ended; a control block that ends after this look ignores what follows
   worker& home = worker::of(*f);
   worker* const here = worker::current_or_null();
@@ -156,6 +198,33 @@ void task::request_kill(std::exception_ptr error) {
   here->kill(*f, std::move(error));
   // A fiber that asks it of itself; one that is parked and drives the loop is `running` there, too.
   if (f->state == fiber_state::running) throw_if_interrupted();
+}
+
+bool task::watch(end_watch& w) noexcept {
+  const std::lock_guard guard(lock_);
+  end_watch** const end = watch_of(w.owner);
+  if (ready() || *end) return false;
+  w.next_watch = nullptr;
+  *end = &w;
+  return true;
+}
+
+end_watch* task::unwatch(const void* owner) noexcept {
+  const std::lock_guard guard(lock_);
+  end_watch** const link = watch_of(owner);
+  return *link ? std::exchange(*link, (*link)->next_watch) : nullptr;
+}
+
+bool task::is_watched_by(const void* owner) noexcept {
+  const std::lock_guard guard(lock_);
+  return *watch_of(owner) != nullptr;
+}
+
+/// What points at the watch of `owner`, or the end of the list.
+end_watch** task::watch_of(const void* owner) noexcept {
+  end_watch** link = &watches_;
+  while (*link && (*link)->owner != owner) link = &(*link)->next_watch;
+  return link;
 }
 
 task* task_of_fiber(const control_block& f) noexcept { return task_life::of(f); }
@@ -173,5 +242,18 @@ void start_task_at(task* t, const attributes& how, const void* site, deadline wh
   task_life::set_start_time(*t, when);
   task_life::start(t, how, site, task_life::run_later);
 }
+
+void identify_task(task& t, const attributes& how) { task_life::identify(t, how); }
+
+task::state perform_task(task& t) noexcept { return task_life::perform(t); }
+
+task::state give_up_task(task& t, std::exception_ptr error) noexcept {
+  return task_life::perform(t, [&error] {
+    if (error) std::rethrow_exception(std::move(error));
+    throw fiber_exit();
+  });
+}
+
+void finish_task(task& t, task::state how) noexcept { task_life::end(t, how); }
 
 }  // namespace coir::detail

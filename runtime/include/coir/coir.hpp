@@ -1,7 +1,9 @@
 /// All of coir's runtime. The network library is <coir/net.hpp>.
 #pragma once
 
+#include <coir/any_fiber.hpp>
 #include <coir/barrier.hpp>
+#include <coir/basic_group.hpp>
 #include <coir/channel.hpp>
 #include <coir/condition_variable.hpp>
 #include <coir/context.hpp>
@@ -12,8 +14,11 @@
 #include <coir/fiber_local.hpp>
 #include <coir/future.hpp>
 #include <coir/generator.hpp>
+#include <coir/group.hpp>
+#include <coir/imap_range.hpp>
 #include <coir/inherited.hpp>
 #include <coir/latch.hpp>
+#include <coir/mapping.hpp>
 #include <coir/mutex.hpp>
 #include <coir/no_kill.hpp>
 #include <coir/offload.hpp>
@@ -22,9 +27,11 @@
 #include <coir/queue.hpp>
 #include <coir/recursive_mutex.hpp>
 #include <coir/runtime.hpp>
+#include <coir/scope.hpp>
 #include <coir/select.hpp>
 #include <coir/semaphore.hpp>
 #include <coir/shared_mutex.hpp>
+#include <coir/thread_pool.hpp>
 #include <coir/timeout.hpp>
 #include <coir/wait.hpp>
 #include <coir/wait_group.hpp>

@@ -67,4 +67,14 @@ class COIR_API channel_closed : public std::logic_error {
   using std::logic_error::logic_error;
 };
 
+/// Thrown where a fiber was to get a place in a full pool and not to wait for it, or not so long:
+/// gevent's PoolFull.
+class COIR_API pool_full : public std::exception {
+ public:
+  ~pool_full() override;
+
+  /// Says "pool full". Any thread; never parks.
+  const char* what() const noexcept override;
+};
+
 }  // namespace coir

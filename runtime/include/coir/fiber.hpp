@@ -14,7 +14,17 @@
 
 namespace coir {
 
-class pool;
+namespace detail {
+
+/// The task behind a handle, for what stands beside fiber<T>.
+struct handle_access {
+  template <class Handle>
+  static const auto& state(const Handle& f) noexcept {
+    return f.state_;
+  }
+};
+
+}  // namespace detail
 
 /// Handle of a spawned function that returns T: gevent's Greenlet. Copies share one state. Dropping
 /// the last handle does not end the fiber; it runs on detached. Unless a member says otherwise: the
@@ -151,7 +161,7 @@ class fiber {
   std::uint64_t id() const noexcept { return state_->id(); }
 
  private:
-  friend class pool;
+  friend struct detail::handle_access;
   friend struct detail::select_access;
 
   decltype(auto) take_result() {
@@ -254,6 +264,65 @@ std::size_t joinall(Range&& fibers) {
 template <detail::iterable Range, class Rep, class Period>
 std::size_t joinall(Range&& fibers, std::chrono::duration<Rep, Period> timeout) {
   return detail::join_each(fibers, detail::deadline_after(timeout));
+}
+
+namespace detail {
+
+/// Asks every fiber of the range to end; the calling one, if it is among them, last, since that
+/// throws here.
+template <class Range>
+void kill_each(Range&& fibers, const std::exception_ptr& error) {
+  const task* const caller = current_task();
+  bool is_among = false;
+  for (auto&& f : fibers) {
+    task& t = *handle_access::state(f);
+    if (&t == caller) {
+      is_among = true;
+    } else {
+      t.request_kill(error);
+    }
+  }
+  if (is_among) current_task()->request_kill(error);
+}
+
+template <class Range>
+void kill_and_join_each(Range&& fibers, const std::exception_ptr& error, deadline until) {
+  kill_each(fibers, error);
+  bool have_all_ended = true;
+  for (auto&& f : fibers) have_all_ended &= handle_access::state(f)->wait_until(until);
+  if (!have_all_ended) throw coir::timeout();
+}
+
+}  // namespace detail
+
+/// Kills every fiber of the range with `error`, or with fiber_exit when that is null, before it
+/// waits for any: those that have not begun never run. With `wait`, parks until all have ended. The
+/// calling fiber, if it is among them, gets its kill here, once all others have been asked. Throws
+/// fiber_exit when the caller is killed while it waits, std::bad_alloc when a fiber of another
+/// thread cannot be asked. The range is walked twice, and must not change meanwhile.
+template <detail::iterable Range>
+void killall(Range&& fibers, std::exception_ptr error, bool wait = true) {
+  if (wait) return detail::kill_and_join_each(fibers, error, detail::never);
+  detail::kill_each(fibers, error);
+}
+
+/// As killall with an error, but waits for no longer than `timeout` in all; throws coir::timeout
+/// when some have not ended by then. Those go on with what they do about it.
+template <detail::iterable Range, class Rep, class Period>
+void killall(Range&& fibers, std::exception_ptr error, std::chrono::duration<Rep, Period> timeout) {
+  detail::kill_and_join_each(fibers, error, detail::deadline_after(timeout));
+}
+
+/// As killall with an error, with fiber_exit.
+template <detail::iterable Range>
+void killall(Range&& fibers, bool wait = true) {
+  killall(fibers, nullptr, wait);
+}
+
+/// As killall with an error and a time-out, with fiber_exit.
+template <detail::iterable Range, class Rep, class Period>
+void killall(Range&& fibers, std::chrono::duration<Rep, Period> timeout) {
+  killall(fibers, nullptr, timeout);
 }
 
 /// What the running fiber may ask of itself. On a thread that is no worker yet, each makes it one.

@@ -3,9 +3,13 @@
 
 #include <algorithm>
 #include <atomic>
+#include <memory>
 #include <ranges>
 #include <stdexcept>
 #include <thread>
+
+#include <sys/wait.h>
+#include <unistd.h>
 
 namespace coir::test {
 namespace {
@@ -139,99 +143,179 @@ TEST_F(pool_test, the_destructor_waits_for_the_members) {
   EXPECT_EQ(ended, 10);
 }
 
-TEST_F(pool_test, map_keeps_the_order_and_the_bound) {
-  pool p(3);
-  int running = 0;
-  int running_max = 0;
-  auto results = p.map(
-      [&](int n) {
-        running_max = std::max(running_max, ++running);
-        sleep((10 - n) * 1ms);
-        --running;
-        return n * n;
-      },
-      std::views::iota(0, 10));
-  EXPECT_EQ(results, (std::vector<int>{0, 1, 4, 9, 16, 25, 36, 49, 64, 81}));
-  EXPECT_EQ(running_max, 3);
-}
-
-TEST_F(pool_test, map_without_results_waits_for_all) {
-  pool p(2);
-  int sum = 0;
-  p.map(
-      [&](int n) {
-        yield();
-        sum += n;
-      },
-      std::vector{1, 2, 3, 4});
-  EXPECT_EQ(sum, 10);
-}
-
-TEST_F(pool_test, map_over_nothing_gives_nothing) {
-  pool p(2);
-  EXPECT_TRUE(p.map([](int n) { return n; }, std::vector<int>{}).empty());
-}
-
-TEST_F(pool_test, map_throws_the_first_error_in_order_after_all_have_ended) {
-  stderr_capture quiet;
-  pool p(10);
-  int ended = 0;
-  auto body = [&](int n) {
-    sleep((10 - n) * 2ms);  // later items end earlier
-    ++ended;
-    if (n == 3) throw std::runtime_error("three");
-    if (n == 7) throw std::logic_error("seven");
-    return n;
-  };
-  EXPECT_THROW(p.map(body, std::views::iota(0, 10)), std::runtime_error);
-  EXPECT_EQ(ended, 10);
-  EXPECT_EQ(p.free_count(), 10u);
-}
-
-TEST_F(pool_test, map_throws_the_error_of_its_input_and_ends_what_it_began) {
-  pool p(10);
-  auto input = std::views::iota(0, 5) | std::views::transform([](int n) {
-                 if (n == 3) throw std::out_of_range("input");
-                 return n;
-               });
-  EXPECT_THROW(p.map([](int) { sleep(1h); }, input), std::out_of_range);
-  EXPECT_EQ(p.free_count(), 10u);
-  EXPECT_EQ(fiber_count(), 0u);
-}
-
-TEST_F(pool_test, a_killed_map_ends_what_it_began) {
-  pool p(4);
-  int unwound = 0;
-  fiber<> mapper = spawn([&] {
-    p.map(
-        [&](int) {
-          try {
-            sleep(1h);
-          } catch (const fiber_exit&) {
-            ++unwound;
-            throw;
-          }
-        },
-        std::vector{1, 2, 3});
+TEST_F(pool_test, adding_a_fiber_to_a_full_pool_waits_for_a_place) {
+  pool p(1);
+  event go;
+  const fiber<> member = p.spawn([&] { go.wait(); });
+  const fiber<> outsider = spawn([] { sleep(1h); });
+  bool is_added = false;
+  const fiber<> adder = spawn([&] {
+    p.add(outsider);
+    is_added = true;
   });
-  sleep(1ms);
-  mapper.kill();
-  EXPECT_EQ(unwound, 3);
+  yield();
+  EXPECT_FALSE(is_added);
+  EXPECT_FALSE(p.contains(outsider));
+  go.set();
+  adder.join();
+  EXPECT_TRUE(p.contains(outsider));
+  EXPECT_EQ(p.free_count(), 0u);
+  outsider.kill();
+  EXPECT_EQ(p.free_count(), 1u);
+}
+
+TEST_F(pool_test, add_without_waiting_or_with_a_timeout_throws_pool_full) {
+  pool p(1);
+  const fiber<> member = p.spawn([] { sleep(1h); });
+  const fiber<> outsider = spawn([] { sleep(1h); });
+  EXPECT_THROW(p.add(outsider, false), pool_full);
+  const stopwatch watch;
+  EXPECT_THROW(p.add_for(outsider, 10ms), pool_full);
+  expect_took(watch, 10ms);
+  EXPECT_NO_THROW(p.add(member, false)) << "it has its place already";
+  EXPECT_FALSE(p.contains(outsider));
+  member.kill();
+  p.add(outsider, false);
+  EXPECT_TRUE(p.contains(outsider));
+  outsider.kill();
+}
+
+TEST_F(pool_test, spawn_for_throws_pool_full_after_its_time) {
+  pool p(1);
+  const fiber<> member = p.spawn([] { sleep(1h); });
+  const stopwatch watch;
+  EXPECT_THROW(p.spawn_for(10ms, [] {}), pool_full);
+  expect_took(watch, 10ms);
+  EXPECT_THROW(p.spawn_for(0s, [] {}), pool_full);
+  const fiber<> killer = spawn([&] { member.kill(); });
+  EXPECT_EQ(p.spawn_for(
+                 10s, [](int n) { return n; }, 5)
+                .get(),
+            5);
+}
+
+TEST_F(pool_test, try_spawn_takes_nothing_when_the_pool_is_full) {
+  pool p(1);
+  event go;
+  const fiber<> member = p.spawn([&] { go.wait(); });
+  auto work = std::make_unique<int>(3);
+  auto body = [](std::unique_ptr<int> n) { return *n; };
+  EXPECT_FALSE(p.try_spawn(body, std::move(work)));
+  ASSERT_TRUE(work);
+  go.set();
+  member.join();
+  auto spawned = p.try_spawn(body, std::move(work));
+  ASSERT_TRUE(spawned);
+  EXPECT_EQ(spawned->get(), 3);
+}
+
+TEST_F(pool_test, discard_frees_the_slot_of_a_member_that_runs_and_its_end_frees_no_second_one) {
+  pool p(2);
+  event go;
+  const fiber<> one = p.spawn([&] { go.wait(); });
+  const fiber<> two = p.spawn([&] { go.wait(); });
+  EXPECT_EQ(p.free_count(), 0u);
+  EXPECT_TRUE(p.discard(one));
+  EXPECT_EQ(p.free_count(), 1u);
+  EXPECT_EQ(p.size(), 1u);
+  go.set();
+  one.join();
+  EXPECT_TRUE(two.ready());
+  EXPECT_EQ(p.free_count(), 2u);
   EXPECT_EQ(p.size(), 0u);
 }
 
-TEST_F(pool_test, pools_nest) {
-  pool outer(2);
-  auto sums = outer.map(
-      [](int n) {
-        pool inner(2);
-        int sum = 0;
-        for (const int part : inner.map([n](int i) { return n * i; }, std::vector{1, 2, 3}))
-          sum += part;
-        return sum;
-      },
-      std::vector{1, 10, 100});
-  EXPECT_EQ(sums, (std::vector<int>{6, 60, 600}));
+TEST_F(pool_test, discard_lets_a_waiting_spawner_in) {
+  pool p(1);
+  event go;
+  const fiber<> member = p.spawn([&] { go.wait(); });
+  const fiber<> spawner = spawn([&] { p.spawn([] {}).join(); });
+  yield();
+  EXPECT_FALSE(spawner.ready());
+  p.discard(member);
+  spawner.join();
+  EXPECT_FALSE(member.ready());
+  go.set();
+  member.join();
+}
+
+TEST_F(pool_test, wait_available_waits_until_a_place_is_free_and_takes_none) {
+  pool p(1);
+  const stopwatch watch;
+  p.wait_available();
+  EXPECT_TRUE(p.wait_available_for(10s));
+  expect_prompt(watch);
+  EXPECT_FALSE(p.full());
+  event go;
+  p.spawn([&] { go.wait(); });
+  EXPECT_TRUE(p.full());
+  EXPECT_FALSE(p.wait_available_for(5ms));
+  bool is_available = false;
+  const fiber<> waiter = spawn([&] {
+    p.wait_available();
+    is_available = true;
+  });
+  yield();
+  EXPECT_FALSE(is_available);
+  go.set();
+  waiter.join();
+  EXPECT_EQ(p.free_count(), 1u);
+}
+
+TEST_F(pool_test, join_waits_for_those_who_wait_for_a_place) {
+  pool p(1);
+  int ran = 0;
+  p.spawn([&] { sleep(2ms); });
+  for (int i = 0; i < 3; ++i) {
+    spawn([&] {
+      p.spawn([&] {
+        sleep(2ms);
+        ++ran;
+      });
+    });
+  }
+  yield();
+  p.join();
+  EXPECT_EQ(ran, 3);
+}
+
+TEST_F(pool_test, kill_ends_members_and_those_who_get_their_places) {
+  pool p(2);
+  int ended = 0;
+  for (int i = 0; i < 2; ++i) p.spawn([] { sleep(1h); });
+  const fiber<> spawner = spawn([&] {
+    for (int i = 0; i < 3; ++i) {
+      p.spawn([&] { sleep(1h); }).join();
+      ++ended;
+    }
+  });
+  yield();
+  spawner.kill(false);
+  p.kill();
+  EXPECT_EQ(p.free_count(), 2u);
+  EXPECT_LE(ended, 3);
+  spawner.join();
+}
+
+TEST_F(pool_test, the_child_of_a_fork_has_an_empty_pool) {
+  pool p(1);
+  const fiber<> member = p.spawn([] { sleep(1h); });
+  yield();
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    int result = 0;
+    if (p.free_count() != 1 || p.size() != 0) result = 1;
+    p.join();
+    if (p.spawn([] { return 4; }).get() != 4) result = 2;
+    if (p.discard(member)) result = p.free_count() == 1 ? 0 : 3;
+    ::_exit(result);
+  }
+  int status = -1;
+  ASSERT_EQ(::waitpid(pid, &status, 0), pid);
+  EXPECT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+  EXPECT_EQ(p.size(), 1u);
+  member.kill();
 }
 
 TEST_F(pool_test, an_unbounded_pool_never_waits) {

@@ -3,8 +3,8 @@
 
 #include <coir/detail/any_call.hpp>
 #include <coir/detail/clock.hpp>
-#include <coir/detail/reference_count.hpp>
 #include <coir/detail/observer.hpp>
+#include <coir/detail/reference_count.hpp>
 #include <coir/exceptions.hpp>
 #include <coir/export.hpp>
 
@@ -33,7 +33,21 @@ struct attributes {
 
 namespace detail {
 
+class task;
 struct select_access;
+
+/// Wants to know of a task's end without a fiber that waits for it: a group's membership, a result
+/// that an imap expects. Owned by whoever attaches it, until the task has ended.
+struct end_watch {
+  end_watch* next_watch = nullptr;  ///< guarded by the task's lock while attached
+  const void* owner = nullptr;      ///< a task has at most one watch of each owner
+  /// Called once when the task has ended, by whoever ended it, under the task's lock and before its
+  /// joiners wake. The watch may be gone when it returns false; true asks for `afterwards`. Takes
+  /// no other task's lock; never parks.
+  bool (*ended)(end_watch&, task&) noexcept = nullptr;
+  /// Called after `ended` without the task's lock; may free the watch. Never parks.
+  void (*afterwards)(end_watch&, task&) noexcept = nullptr;
+};
 
 /// State and result of a spawned function. Owned jointly by its fiber while that lives and by every
 /// handle.
@@ -67,8 +81,9 @@ class COIR_API task {
   bool successful() const noexcept {
     return state_.load(std::memory_order_acquire) == state::succeeded;
   }
-  /// Parks until the task is ready or the deadline has passed; true when it is ready. Throws
-  /// fiber_exit when the calling fiber is killed, std::logic_error when a fiber joins itself.
+  /// Parks until the task is ready or the deadline has passed; true when it is ready, and then its
+  /// groups have let go of it. Throws fiber_exit when the calling fiber is killed, std::logic_error
+  /// when a fiber joins itself.
   bool wait_until(deadline until);
   /// Used by wait_any and its kin: ready once the task has ended.
   wait_source as_wait_source() noexcept {
@@ -101,6 +116,15 @@ class COIR_API task {
   /// The task's stop token. Throws std::bad_alloc. Any thread; never parks.
   std::stop_token stop_token();
 
+  /// Attaches a watch; false when the task has ended, or `w.owner` has one here already. Any
+  /// thread; never parks.
+  bool watch(end_watch& w) noexcept;
+  /// Takes the watch of `owner` back; null when there is none, or the task has ended. Any thread;
+  /// never parks.
+  end_watch* unwatch(const void* owner) noexcept;
+  /// True while `owner` has a watch here and the task has not ended. Any thread; never parks.
+  bool is_watched_by(const void* owner) noexcept;
+
   /// The number shown in reports, unique in the process. Any thread; never parks.
   std::uint64_t id() const noexcept { return id_; }
   /// The name it was given, or "fiber". Any thread; never parks.
@@ -113,10 +137,20 @@ class COIR_API task {
   virtual void run() = 0;
   /// Destroys the function and its arguments, on the fiber, before joiners wake.
   virtual void drop_function() noexcept = 0;
+  /// For a task that no fiber runs: takes it back from whoever would have run it; true when it had
+  /// not begun, and it is the caller's to finish. Called under the task's lock; never parks.
+  virtual bool take_back() noexcept { return false; }
+  /// Makes a task that is still its maker's alone one that has ended. Never parks.
+  void end_at_once() noexcept {
+    state_.store(state::succeeded, std::memory_order_relaxed);
+    is_settled_.store(true, std::memory_order_relaxed);
+  }
 
  private:
   friend class task_life;
   friend struct select_access;
+
+  end_watch** watch_of(const void* owner) noexcept;
 
   struct callback {
     std::uint64_t number;
@@ -130,11 +164,13 @@ class COIR_API task {
 
   reference_count owners_;
   std::atomic<state> state_{state::waiting};
-  control_block* fiber_ = nullptr;  ///< while it lives; written and read by its worker only
+  std::atomic<bool> is_settled_{false};  ///< ready, and its watches were told
+  control_block* fiber_ = nullptr;       ///< while it lives; written and read by its worker only
   std::exception_ptr error_;
   short_lock lock_;
-  wait_queue joiners_;       ///< guarded by lock_
-  bool is_calling_ = false;  ///< guarded by lock_: a fiber calls the callbacks, or is about to
+  wait_queue joiners_;            ///< guarded by lock_
+  end_watch* watches_ = nullptr;  ///< guarded by lock_
+  bool is_calling_ = false;       ///< guarded by lock_: a fiber calls the callbacks, or is about to
   std::list<callback> callbacks_;            ///< guarded by lock_
   std::uint64_t callbacks_added_ = 0;        ///< guarded by lock_
   std::stop_source stop_{std::nostopstate};  ///< guarded by lock_; with a state once asked for
@@ -170,7 +206,7 @@ class task_of<void> : public task {};
 
 /// A task with its function and arguments.
 template <class R, class Function, class... Args>
-class bound_task final : public task_of<R> {
+class bound_task : public task_of<R> {
  public:
   template <class F, class... A>
   explicit bound_task(F&& f, A&&... args)

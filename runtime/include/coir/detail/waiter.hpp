@@ -38,7 +38,8 @@ enum class wait_reason : std::uint8_t {
   barrier,
   once,
   wait_group,
-  future
+  future,
+  place
 };
 
 /// Whether only another fiber or thread can end such a wait, not the kernel or the clock.
