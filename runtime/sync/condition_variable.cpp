@@ -19,7 +19,7 @@ void condition_variable::notify_all() noexcept {
   waiters_.wake_all();
 }
 
-std::cv_status condition_variable::wait_on(std::unique_lock<mutex>& lock, detail::deadline until) {
+bool condition_variable::wait_on(std::unique_lock<mutex>& lock, detail::deadline until) {
   detail::control_block* const self = detail::worker::current().running;
   detail::waiter waiting;
   lock_.lock();  // before the mutex is free: no notification can slip in between
@@ -32,8 +32,7 @@ std::cv_status condition_variable::wait_on(std::unique_lock<mutex>& lock, detail
       waiters_.wait(lock_, waiting, until, detail::wait_reason::condition);
   lock.mutex()->relock_after_wait(self);
   if (how == detail::wait_status::interrupted) detail::throw_if_interrupted();
-  return how == detail::wait_status::timed_out ? std::cv_status::timeout
-                                               : std::cv_status::no_timeout;
+  return how != detail::wait_status::timed_out;
 }
 
 }  // namespace coir

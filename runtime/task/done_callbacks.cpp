@@ -1,8 +1,7 @@
 // What is called after a task has ended. The callbacks run in a fiber of their own, one after the
 // other, so that they may wait and cannot hold up who ended the task.
-#include <coir/detail/task.hpp>
-
 #include "runtime/task/handlers.hpp"
+#include "runtime/task/task.hpp"
 
 #include <mutex>
 #include <system_error>
@@ -10,11 +9,12 @@
 namespace coir::detail {
 
 std::uint64_t task::add_callback(any_call<void()> f) {
-  std::list<callback> one;
+  task_extras& own = extras();
+  std::list<task_extras::callback> one;
   one.push_back({0, std::move(f)});
   std::unique_lock guard(lock_);
-  const std::uint64_t number = one.front().number = ++callbacks_added_;
-  callbacks_.splice(callbacks_.end(), one);
+  const std::uint64_t number = one.front().number = ++own.callbacks_added;
+  own.callbacks.splice(own.callbacks.end(), one);
   if (!ready() || std::exchange(is_calling_, true)) return number;
   guard.unlock();
   call_back(*this);
@@ -22,11 +22,13 @@ std::uint64_t task::add_callback(any_call<void()> f) {
 }
 
 bool task::remove_callback(std::uint64_t number) noexcept {
-  std::list<callback> removed;  // destroyed without the lock: that may run the program's code
+  std::list<task_extras::callback> removed;  // goes without the lock: it is the program's code
   const std::lock_guard guard(lock_);
-  for (auto it = callbacks_.begin(); it != callbacks_.end(); ++it) {
+  task_extras* const own = extras_.load(std::memory_order_acquire);
+  if (!own) return false;
+  for (auto it = own->callbacks.begin(); it != own->callbacks.end(); ++it) {
     if (it->number != number) continue;
-    removed.splice(removed.end(), callbacks_, it);
+    removed.splice(removed.end(), own->callbacks, it);
     return true;
   }
   return false;
@@ -54,28 +56,30 @@ void task::run_callbacks() noexcept {
         const fiber_exit&) {  // killed, as all fibers of a thread that ends: the rest is not called
       return;
     } catch (...) {
-      handle_error(name_, id_, true);
+      handle_error(name(), id_, true);
     }
   }
 }
 
 /// Empty when there is none left.
 any_call<void()> task::next_callback() noexcept {
+  task_extras& own = extras();
   const std::lock_guard guard(lock_);
-  if (callbacks_.empty()) {
+  if (own.callbacks.empty()) {
     is_calling_ = false;
     return {};
   }
-  any_call<void()> next = std::move(callbacks_.front().function);
-  callbacks_.pop_front();
+  any_call<void()> next = std::move(own.callbacks.front().function);
+  own.callbacks.pop_front();
   return next;
 }
 
 /// One with a state.
 std::stop_source task::stop_source() {
+  task_extras& own = extras();
   const std::lock_guard guard(lock_);
-  if (!stop_.stop_possible()) stop_ = std::stop_source();
-  return stop_;
+  if (!own.stop.stop_possible()) own.stop = std::stop_source();
+  return own.stop;
 }
 
 bool task::request_stop() { return stop_source().request_stop(); }

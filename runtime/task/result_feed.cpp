@@ -27,7 +27,7 @@ void result_feed::wait_for_room() {
   if (how == wait_status::interrupted) throw_if_interrupted();
 }
 
-void result_feed::add(std::unique_ptr<item> place, task_ref<task> work) noexcept {
+void result_feed::add(owned<item> place, task_ref<task> work) noexcept {
   item& i = *place.release();
   i.feed = this;
   i.owner = this;
@@ -73,7 +73,7 @@ task_ref<task> result_feed::next() {
   for (;;) {
     lock_.lock();
     if (item* const i = readable()) {
-      const std::unique_ptr<item> taken = take(*i);
+      const owned<item> taken = take(*i);
       feeders_.wake_one();
       lock_.unlock();
       return std::move(taken->work);
@@ -89,7 +89,7 @@ task_ref<task> result_feed::next() {
   }
 }
 
-std::unique_ptr<result_feed::item> result_feed::take(item& i) noexcept {
+owned<result_feed::item> result_feed::take(item& i) noexcept {
   (i.prev ? i.prev->next : first_) = i.next;
   (i.next ? i.next->prev : last_) = i.prev;
   if (!is_ordered_) {
@@ -97,7 +97,7 @@ std::unique_ptr<result_feed::item> result_feed::take(item& i) noexcept {
     if (!first_ended_) last_ended_ = nullptr;
   }
   --ahead_;
-  return std::unique_ptr<item>(&i);
+  return owned<item>(&i);
 }
 
 namespace {

@@ -16,19 +16,19 @@ namespace coir::detail {
 /// The verbs of a task that its fiber runs.
 class task_life {
  public:
+  static void start(task* t, const void* site) {
+    task_ref<task> owned(t);
+    worker& w = worker::current();
+    t->id_ = next_fiber_id();
+    w.start(make_fiber(w, owned, 0, site, run));
+  }
+
   static void start(task* t, const attributes& how, const void* site,
                     void (*entry)(control_block&)) {
     task_ref<task> owned(t);
     worker& w = worker::current();
     identify(*t, how);
-    if (site) announce_spawn(t->name_, t->id_, site);  // coir's own fibers have none
-    control_block& f = w.make_fiber(stack_bytes_or_default(how.stack_bytes), entry, t);
-    f.record->id = t->id_;
-    f.record->name = t->name_.c_str();
-    f.record->spawn_site = site;
-    inherit_values(w.running->record->values, f.record->values);
-    t->fiber_ = &f;
-    owned.detach();  // the fiber's own now, dropped at its end
+    control_block& f = make_fiber(w, owned, how.stack_bytes, site, entry);
     how.run_first ? w.start_first(f) : w.start(f);
   }
 
@@ -53,7 +53,7 @@ class task_life {
   static void set_start_time(task& t, deadline when) noexcept { t.start_time_ = when; }
 
   static void identify(task& t, const attributes& how) {
-    if (!how.name.empty()) t.name_ = how.name;
+    if (!how.name.empty()) t.extras().name = how.name;
     t.id_ = next_fiber_id();
   }
 
@@ -73,6 +73,21 @@ class task_life {
   static void end(task& t, task::state how) noexcept { finish(t, how); }
 
  private:
+  /// Makes the fiber of a task that was identified, and hands the task over to it.
+  static control_block& make_fiber(worker& w, task_ref<task>& owned, std::size_t stack_bytes,
+                                   const void* site, void (*entry)(control_block&)) {
+    task* const t = owned.get();
+    if (site) announce_spawn(t->name(), t->id_, site);  // coir's own fibers have none
+    control_block& f = w.make_fiber(stack_bytes_or_default(stack_bytes), entry, t);
+    f.record->id = t->id_;
+    f.record->name = t->name().c_str();
+    f.record->spawn_site = site;
+    inherit_values(w.running->record->values, f.record->values);
+    t->fiber_ = &f;
+    owned.detach();  // the fiber's own now, dropped at its end
+    return f;
+  }
+
   static task& task_of(control_block& f) noexcept {
     return *static_cast<task*>(f.record->argument);
   }
@@ -109,7 +124,8 @@ class task_life {
     t.state_.store(how, std::memory_order_release);  // pairs with the acquire in ready()
     end_watch* later = tell_watches(t);
     t.joiners_.wake_all();
-    const bool must_call = !t.callbacks_.empty();
+    const task_extras* const extras = t.extras_.load(std::memory_order_acquire);
+    const bool must_call = extras && !extras->callbacks.empty();
     t.is_calling_ = must_call;
     t.is_settled_.store(true, std::memory_order_release);  // pairs with the acquire in wait_until
     t.lock_.unlock();
@@ -136,7 +152,23 @@ class task_life {
   }
 };
 
-task::~task() = default;
+task::~task() { delete extras_.load(std::memory_order_acquire); }
+
+const std::string& task::name() const noexcept {
+  static const std::string* const unnamed = new std::string("fiber");  // outlives exit
+  const task_extras* const have = extras_.load(std::memory_order_acquire);
+  return have ? have->name : *unnamed;
+}
+
+task_extras& task::extras() {
+  // Pairs with the exchange by which another thread makes them
+  if (task_extras* const have = extras_.load(std::memory_order_acquire)) return *have;
+  auto made = std::make_unique<task_extras>();
+  task_extras* theirs = nullptr;
+  if (extras_.compare_exchange_strong(theirs, made.get(), std::memory_order_acq_rel))
+    return *made.release();
+  return *theirs;
+}
 
 bool task::wait_until(deadline until) {
   if (is_settled_.load(std::memory_order_acquire)) return true;
@@ -237,6 +269,8 @@ task* current_task() noexcept {
 void start_task(task* t, const attributes& how, const void* site) {
   task_life::start(t, how, site, task_life::run);
 }
+
+void start_task(task* t, const void* site) { task_life::start(t, site); }
 
 void start_task_at(task* t, const attributes& how, const void* site, deadline when) {
   task_life::set_start_time(*t, when);

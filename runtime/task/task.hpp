@@ -1,9 +1,27 @@
-/// The life of a task that no fiber runs: a thread of a thread_pool does, step by step.
+/// The parts of a task that its users do not see; and the life, step by step, of one that no fiber
+/// runs: a thread of a thread_pool does.
 #pragma once
 
 #include <coir/detail/task.hpp>
 
+#include <list>
+#include <stop_token>
+#include <string>
+
 namespace coir::detail {
+
+/// What few tasks need, made when one does. All but the name is guarded by the task's lock.
+struct task_extras {
+  struct callback {
+    std::uint64_t number;
+    any_call<void()> function;
+  };
+
+  std::string name = "fiber";  ///< given before the task is shared
+  std::list<callback> callbacks;
+  std::uint64_t callbacks_added = 0;
+  std::stop_source stop{std::nostopstate};  ///< with a state once asked for
+};
 
 /// Gives a task its number and its name. Throws std::bad_alloc. The task must not be shared yet.
 void identify_task(task& t, const attributes& how);

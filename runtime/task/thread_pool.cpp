@@ -36,8 +36,7 @@ bool take_back_job(thread_job& job) noexcept { return job.threads->take_back(job
 
 thread_pool::thread_pool(std::size_t maxsize)
     : basic_group(maxsize),
-      threads_(std::make_unique<io::offload_threads>(maxsize, "coir-pool", detail::forget_members,
-                                                     &roster_)) {}
+      threads_(new io::offload_threads(maxsize, "coir-pool", detail::forget_members, &roster_)) {}
 
 thread_pool::~thread_pool() {
   roster_.wait_empty();

@@ -37,6 +37,7 @@ RUNTIME_HEADERS = {
     "detail/iterable.hpp": "runtime/base",
     "detail/reference_count.hpp": "runtime/base",
     "detail/short_lock.hpp": "runtime/kernel",
+    "detail/owned.hpp": "runtime/base",
     "detail/timer_node.hpp": "runtime/base",
     "detail/interruption.hpp": "runtime/fiber",
     "detail/waiter.hpp": "runtime/fiber",

@@ -191,10 +191,11 @@ auto make_bound_task(Function&& f, Args&&... args) {
   return __builtin_extract_return_addr(__builtin_return_address(0));
 }
 
-template <class R>
-fiber<R> started(task_ref<task_of<R>> state, const attributes& how, const void* site) {
+/// Starts the task with what start_task takes besides it.
+template <class R, class... How>
+fiber<R> started(task_ref<task_of<R>> state, const How&... how) {
   state->retain();
-  start_task(state.get(), how, site);
+  start_task(state.get(), how...);
   return fiber<R>(std::move(state));
 }
 
@@ -209,7 +210,7 @@ template <class Function, class... Args>
   requires std::invocable<std::decay_t<Function>, std::decay_t<Args>...>
 [[gnu::noinline]] auto spawn(Function&& f, Args&&... args) {
   return detail::started(
-      detail::make_bound_task(std::forward<Function>(f), std::forward<Args>(args)...), attributes{},
+      detail::make_bound_task(std::forward<Function>(f), std::forward<Args>(args)...),
       detail::here());
 }
 

@@ -12,7 +12,6 @@
 #include <coir/detail/future_state.hpp>
 
 #include <exception>
-#include <memory>
 #include <optional>
 #include <type_traits>
 #include <utility>

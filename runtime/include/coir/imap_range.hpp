@@ -1,12 +1,12 @@
 /// The results of an imap, read while they come.
 #pragma once
 
+#include <coir/detail/owned.hpp>
 #include <coir/detail/result_feed.hpp>
 #include <coir/exceptions.hpp>
 
 #include <cstddef>
 #include <iterator>
-#include <memory>
 #include <optional>
 #include <tuple>
 #include <type_traits>
@@ -39,7 +39,7 @@ class imap_range {
   using value_type = std::conditional_t<std::is_void_v<R>, std::tuple<>, R>;
 
   /// Used by imap.
-  explicit imap_range(std::unique_ptr<detail::imap_state> state) noexcept
+  explicit imap_range(detail::owned<detail::imap_state> state) noexcept
       : state_(std::move(state)) {}
   imap_range(imap_range&&) noexcept = default;
   imap_range& operator=(imap_range&& other) noexcept {
@@ -109,7 +109,7 @@ class imap_range {
   std::default_sentinel_t end() const noexcept { return {}; }
 
  private:
-  std::unique_ptr<detail::imap_state> state_;
+  detail::owned<detail::imap_state> state_;
 };
 
 }  // namespace coir

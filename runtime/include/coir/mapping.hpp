@@ -8,7 +8,6 @@
 #include <cstddef>
 #include <iterator>
 #include <limits>
-#include <memory>
 #include <new>
 #include <stdexcept>
 #include <tuple>
@@ -244,8 +243,8 @@ class mapping {
   auto start_imap(bool is_ordered, Function f, Range&& items, std::size_t ahead_max) {
     if (ahead_max == 0)
       throw std::invalid_argument("coir: an imap that may begin no call would never end");
-    auto state = std::make_unique<detail::bound_imap<Function, Range>>(
-        is_ordered, ahead_max, std::move(f), std::forward<Range>(items));
+    auto state = detail::owned(new detail::bound_imap<Function, Range>(
+        is_ordered, ahead_max, std::move(f), std::forward<Range>(items)));
     auto feeder = coir::spawn({.name = "imap"}, [this, s = state.get()] { feed(*s); });
     state->feed.set_feeder(detail::task_ref<detail::task>(detail::handle_access::state(feeder)));
     return imap_range<detail::result_of<Function, Range>>(std::move(state));
@@ -257,7 +256,7 @@ class mapping {
     try {
       const auto end = std::end(imap.input.items);
       for (auto at = std::begin(imap.input.items); at != end; ++at) {
-        auto place = std::make_unique<detail::result_feed::item>();
+        detail::owned place(new detail::result_feed::item);
         detail::item_type_of<Range> item(*at);
         auto begun = call(imap.function, item);
         imap.feed.add(std::move(place),

@@ -5,8 +5,8 @@
 #include <coir/exceptions.hpp>
 #include <coir/export.hpp>
 
-#include <exception>
 #include <concepts>
+#include <exception>
 #include <optional>
 #include <type_traits>
 #include <utility>

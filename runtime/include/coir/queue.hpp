@@ -15,7 +15,6 @@
 #include <coir/detail/item_store.hpp>
 
 #include <cstddef>
-#include <functional>
 #include <utility>
 
 namespace coir {
@@ -42,12 +41,12 @@ class lifo_queue : public detail::basic_queue<T, detail::lifo_store<T>> {
   explicit lifo_queue(std::size_t capacity = base::unbounded) : base(capacity, {}) {}
 };
 
-/// Smallest item first: gevent's PriorityQueue. Mind the difference from std::priority_queue, which
-/// with the same comparison gives the largest: here `Compare(a, b)` says that `a` comes out before
-/// `b`. Of equal items the oldest comes first. Only items that lie in the queue have an order:
-/// those of waiting putters get in by order of arrival. `Compare` runs while the queue is locked;
-/// it must not wait, use the same queue or throw (std::terminate).
-template <class T, class Compare = std::less<T>>
+/// Smallest item first, by `<` unless said otherwise: gevent's PriorityQueue. Mind the difference
+/// from std::priority_queue, which with the same comparison gives the largest: here `Compare(a, b)`
+/// says that `a` comes out before `b`. Of equal items the oldest comes first. Only items that lie
+/// in the queue have an order: those of waiting putters get in by order of arrival. `Compare` runs
+/// while the queue is locked; it must not wait, use the same queue or throw (std::terminate).
+template <class T, class Compare = detail::less>
 class priority_queue : public detail::basic_queue<T, detail::priority_store<T, Compare>> {
   using base = detail::basic_queue<T, detail::priority_store<T, Compare>>;
 

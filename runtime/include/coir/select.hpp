@@ -17,15 +17,15 @@
 #pragma once
 
 #include <coir/channel.hpp>
+#include <coir/detail/owned.hpp>
 #include <coir/detail/passing_case.hpp>
 #include <coir/event.hpp>
 #include <coir/fiber.hpp>
 #include <coir/queue.hpp>
 
-#include <chrono>
 #include <concepts>
 #include <cstddef>
-#include <memory>
+#include <mutex>  // std::chrono, as in detail/clock.hpp
 #include <optional>
 #include <span>
 #include <type_traits>
@@ -133,11 +133,11 @@ class select_case {
  public:
   /// Keeps `c`. Throws std::bad_alloc.
   template <std::derived_from<detail::case_base> Case>
-  select_case(Case c) : case_(std::make_unique<Case>(std::move(c))) {}
+  select_case(Case c) : case_(new Case(std::move(c))) {}
 
  private:
   friend std::size_t select(std::span<select_case> cases);
-  std::unique_ptr<detail::case_base> case_;
+  detail::owned<detail::case_base> case_;
 };
 
 /// Waits until one of the cases is ready, makes it happen, runs its function and returns its

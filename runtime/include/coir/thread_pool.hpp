@@ -3,9 +3,9 @@
 
 #include <coir/basic_group.hpp>
 #include <coir/detail/offload_job.hpp>
+#include <coir/detail/owned.hpp>
 
 #include <cstddef>
-#include <memory>
 
 namespace coir {
 namespace io {
@@ -104,7 +104,7 @@ class COIR_API thread_pool : public basic_group<thread_pool> {
   bool kill_until(detail::deadline until);
   void set_idle_max(std::int64_t ns) noexcept;
 
-  std::unique_ptr<io::offload_threads> threads_;
+  detail::owned<io::offload_threads> threads_;
 };
 
 }  // namespace coir

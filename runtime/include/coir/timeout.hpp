@@ -6,9 +6,9 @@
 #include <coir/exceptions.hpp>
 #include <coir/export.hpp>
 
-#include <chrono>
 #include <cstdint>
 #include <exception>
+#include <mutex>  // std::chrono, as in detail/clock.hpp
 #include <type_traits>
 #include <utility>
 

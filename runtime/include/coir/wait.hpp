@@ -13,10 +13,10 @@
 #include <coir/detail/observer.hpp>
 #include <coir/fiber.hpp>
 
-#include <chrono>
 #include <cstddef>
 #include <iterator>
 #include <limits>
+#include <mutex>  // std::chrono, as in detail/clock.hpp
 #include <optional>
 #include <vector>
 

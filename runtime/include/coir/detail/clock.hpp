@@ -3,8 +3,8 @@
 
 #include <coir/export.hpp>
 
-#include <chrono>
 #include <cstdint>
+#include <mutex>  // declares std::chrono's durations and clocks, without the calendars of <chrono>
 
 namespace coir::detail {
 

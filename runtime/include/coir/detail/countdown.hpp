@@ -29,11 +29,10 @@ class COIR_API countdown {
 
   /// For wait_any and its kin: ready at zero.
   wait_source as_wait_source() const noexcept {
-    return {&lock_, &waiters_,
-            [](const void* self) noexcept {
-              return static_cast<const countdown*>(self)->count_ == 0;
-            },
-            this};
+    return {
+        &lock_, &waiters_,
+        [](const void* self) noexcept { return static_cast<const countdown*>(self)->count_ == 0; },
+        this};
   }
 
  private:

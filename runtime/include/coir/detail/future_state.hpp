@@ -1,15 +1,14 @@
 /// What a promise and its futures share.
 #pragma once
 
-#include <coir/detail/reference_count.hpp>
 #include <coir/detail/observer.hpp>
+#include <coir/detail/reference_count.hpp>
 #include <coir/exceptions.hpp>
 #include <coir/export.hpp>
 
 #include <atomic>
 #include <cstdint>
 #include <exception>
-#include <memory>
 #include <optional>
 #include <tuple>
 #include <type_traits>
@@ -55,11 +54,10 @@ class COIR_API future_state {
   bool wait(deadline until);
   /// For wait_any and its kin: ready once the result is there.
   wait_source as_wait_source() noexcept {
-    return {&lock_, &waiters_,
-            [](const void* self) noexcept {
-              return static_cast<const future_state*>(self)->ready();
-            },
-            this};
+    return {
+        &lock_, &waiters_,
+        [](const void* self) noexcept { return static_cast<const future_state*>(self)->ready(); },
+        this};
   }
   /// Marks that there is a future; throws future_already_retrieved for the second. Never parks.
   void retrieve();

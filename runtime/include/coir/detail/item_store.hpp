@@ -6,10 +6,9 @@
 /// when it lets a waiting putter's item in.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
+#include <new>
 #include <optional>
 #include <type_traits>
 #include <utility>
@@ -32,7 +31,7 @@ class fifo_store {
     return *this;
   }
   ~fifo_store() {
-    for (; size_ > 0; --size_) std::destroy_at(&places_[first_++ & mask_]);
+    for (; size_ > 0; --size_) places_[first_++ & mask_].~T();
     release();
   }
 
@@ -43,14 +42,14 @@ class fifo_store {
   void push(T&& item) {
     if (size_ == length_) [[unlikely]]
       grow();
-    std::construct_at(&places_[(first_ + size_) & mask_], std::move(item));
+    new (&places_[(first_ + size_) & mask_]) T(std::move(item));
     ++size_;
   }
 
   void pop(std::optional<T>& into) noexcept {
     T& oldest = places_[first_ & mask_];
     into.emplace(std::move(oldest));
-    std::destroy_at(&oldest);
+    oldest.~T();
     ++first_;
     if (--size_ == 0 && length_ > places_kept_max) release();
   }
@@ -71,8 +70,8 @@ class fifo_store {
     T* const places = std::allocator<T>().allocate(length);
     for (std::size_t i = 0; i < size_; ++i) {
       T& item = places_[(first_ + i) & mask_];
-      std::construct_at(&places[i], std::move(item));
-      std::destroy_at(&item);
+      new (&places[i]) T(std::move(item));
+      item.~T();
     }
     const std::size_t size = size_;
     release();
@@ -116,7 +115,16 @@ class lifo_store {
   std::vector<T> items_;
 };
 
-/// Smallest first by `Compare`, the oldest first among equals: a heap. `Compare` must not throw.
+/// std::less<>, without the rest of <functional>.
+struct less {
+  template <class A, class B>
+  constexpr bool operator()(const A& a, const B& b) const {
+    return a < b;
+  }
+};
+
+/// Smallest first by `Compare`, the oldest first among equals: a binary heap of our own, since
+/// <algorithm> takes as long to compile as all of coir's headers. `Compare` must not throw.
 template <class T, class Compare>
 class priority_store {
  public:
@@ -128,13 +136,14 @@ class priority_store {
 
   void push(T&& item) {
     items_.emplace_back(std::move(item), pushes_++);
-    [this]() noexcept { std::push_heap(items_.begin(), items_.end(), order()); }();
+    rise();
   }
 
   void pop(std::optional<T>& into) noexcept {
-    std::pop_heap(items_.begin(), items_.end(), order());
-    into.emplace(std::move(items_.back().item));
+    into.emplace(std::move(items_.front().item));
+    entry last = std::move(items_.back());
     items_.pop_back();
+    if (!items_.empty()) sink(std::move(last));
     if (items_.empty() && items_.capacity() > places_kept_max) items_ = std::vector<entry>();
   }
 
@@ -147,12 +156,32 @@ class priority_store {
     std::uint64_t number;  ///< how many were pushed before it
   };
 
-  /// The standard heap has the largest in front: what comes out later counts as less.
-  auto order() noexcept {
-    return [this](const entry& a, const entry& b) noexcept {
-      if (compare_(b.item, a.item)) return true;
-      return a.number > b.number && !compare_(a.item, b.item);
-    };
+  bool is_before(const entry& a, const entry& b) noexcept {
+    if (compare_(a.item, b.item)) return true;
+    return a.number < b.number && !compare_(b.item, a.item);
+  }
+
+  /// Moves the last entry towards the front, to its place.
+  void rise() noexcept {
+    std::size_t at = items_.size() - 1;
+    entry moving = std::move(items_[at]);
+    for (; at > 0; at = (at - 1) / 2) {
+      entry& parent = items_[(at - 1) / 2];
+      if (!is_before(moving, parent)) break;
+      items_[at] = std::move(parent);
+    }
+    items_[at] = std::move(moving);
+  }
+
+  /// The front has been moved away: fills it from below, down to where `moving` has its place.
+  void sink(entry moving) noexcept {
+    std::size_t at = 0;
+    for (std::size_t child; (child = 2 * at + 1) < items_.size(); at = child) {
+      if (child + 1 < items_.size() && is_before(items_[child + 1], items_[child])) ++child;
+      if (!is_before(items_[child], moving)) break;
+      items_[at] = std::move(items_[child]);
+    }
+    items_[at] = std::move(moving);
   }
 
   std::vector<entry> items_;

@@ -1,11 +1,11 @@
 /// What stands between the fibers of an imap and its reader.
 #pragma once
 
+#include <coir/detail/owned.hpp>
 #include <coir/detail/task.hpp>
 #include <coir/detail/wait_queue.hpp>
 
 #include <cstddef>
-#include <memory>
 
 namespace coir::detail {
 
@@ -37,7 +37,7 @@ class COIR_API result_feed {
   /// fiber_exit when the feeder is killed meanwhile.
   void wait_for_room();
   /// For the feeder: appends a task that was started. Never parks.
-  void add(std::unique_ptr<item> place, task_ref<task> work) noexcept;
+  void add(owned<item> place, task_ref<task> work) noexcept;
   /// For the feeder: the input has thrown this; the reader gets it after all results.
   void fail(std::exception_ptr error) noexcept { input_error_ = std::move(error); }
 
@@ -57,7 +57,7 @@ class COIR_API result_feed {
   static bool item_ended(end_watch& w, task& t) noexcept;
   static bool input_ended(end_watch& w, task& t) noexcept;
   item* readable() const noexcept;
-  std::unique_ptr<item> take(item& i) noexcept;
+  owned<item> take(item& i) noexcept;
 
   const bool is_ordered_;
   const std::size_t ahead_max_;

@@ -12,7 +12,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
-#include <list>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -35,6 +34,7 @@ namespace detail {
 
 class task;
 struct select_access;
+struct task_extras;
 
 /// Wants to know of a task's end without a fiber that waits for it: a group's membership, a result
 /// that an imap expects. Owned by whoever attaches it, until the task has ended.
@@ -128,7 +128,7 @@ class COIR_API task {
   /// The number shown in reports, unique in the process. Any thread; never parks.
   std::uint64_t id() const noexcept { return id_; }
   /// The name it was given, or "fiber". Any thread; never parks.
-  const std::string& name() const noexcept { return name_; }
+  const std::string& name() const noexcept;
 
  protected:
   task() = default;
@@ -152,15 +152,11 @@ class COIR_API task {
 
   end_watch** watch_of(const void* owner) noexcept;
 
-  struct callback {
-    std::uint64_t number;
-    any_call<void()> function;
-  };
-
   static void call_back(task& t) noexcept;
   void run_callbacks() noexcept;
   any_call<void()> next_callback() noexcept;
   std::stop_source stop_source();
+  task_extras& extras();
 
   reference_count owners_;
   std::atomic<state> state_{state::waiting};
@@ -171,18 +167,18 @@ class COIR_API task {
   wait_queue joiners_;            ///< guarded by lock_
   end_watch* watches_ = nullptr;  ///< guarded by lock_
   bool is_calling_ = false;       ///< guarded by lock_: a fiber calls the callbacks, or is about to
-  std::list<callback> callbacks_;            ///< guarded by lock_
-  std::uint64_t callbacks_added_ = 0;        ///< guarded by lock_
-  std::stop_source stop_{std::nostopstate};  ///< guarded by lock_; with a state once asked for
   std::uint64_t id_ = 0;
   deadline start_time_ = 0;  ///< of a task started by start_task_at
-  std::string name_ = "fiber";
+  /// What few tasks need, or null: written once, under lock_ unless nobody else knows the task yet
+  std::atomic<task_extras*> extras_{nullptr};
 };
 
 /// Makes a fiber for `t` on the calling thread's worker and queues it behind the fibers that are
 /// ready; takes over one reference. `site` is the address reported as spawn site. Throws
 /// std::system_error when there is no memory for a stack. Never parks.
 COIR_API void start_task(task* t, const attributes& how, const void* site);
+/// start_task with the default attributes.
+COIR_API void start_task(task* t, const void* site);
 /// start_task at a later time; killing it earlier means that it never runs.
 COIR_API void start_task_at(task* t, const attributes& how, const void* site, deadline when);
 
