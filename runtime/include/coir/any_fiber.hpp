@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace coir {
 
@@ -86,5 +87,11 @@ class any_fiber {
 
   detail::task_ref<detail::task> state_;
 };
+
+/// The fibers of the calling thread that were spawned and have not ended, the calling one among
+/// them, in the order of their spawn. killall(live_fibers()) ends a program's work, whoever has
+/// started it. Makes the thread a worker if it is none, and then throws what that throws; throws
+/// std::bad_alloc. Never parks.
+COIR_API std::vector<any_fiber> live_fibers();
 
 }  // namespace coir
