@@ -25,7 +25,7 @@ add_compile_options(-Wall -Wextra -Werror -Wshadow -Wcast-align=strict
 add_compile_options(-ftls-model=initial-exec)
 
 if(COIR_SANITIZE)
-  add_compile_options(-fsanitize=${COIR_SANITIZE} -fno-omit-frame-pointer -g)
+  add_compile_options(-fsanitize=${COIR_SANITIZE} -fno-omit-frame-pointer -g1)
   add_link_options(-fsanitize=${COIR_SANITIZE})
   if(COIR_SANITIZE STREQUAL "undefined")
     add_compile_options(-fno-sanitize-recover=all)
