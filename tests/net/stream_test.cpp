@@ -391,6 +391,31 @@ TYPED_TEST(stream_test, calls_that_set_a_code_also_let_a_kill_through) {
   EXPECT_FALSE(went_on);
 }
 
+TYPED_TEST(stream_test, outer_time_out_ends_a_read_or_write_that_has_a_deadline_of_its_own) {
+  shrink_buffers(this->near);
+  this->far.reads_expire_after(1s);
+  this->near.writes_expire_after(1s);
+  const std::vector<char> much(64 << 20);
+  const stopwatch since;
+  std::error_code ec;
+  timeout_scope outer(1ms);
+  try {
+    read_text(this->far);
+    ADD_FAILURE() << "the read came to its end";
+  } catch (const timeout& e) {
+    EXPECT_TRUE(outer.owns(e));
+  }
+  outer.restart(1ms);
+  try {
+    this->near.write_all(much, ec);
+    ADD_FAILURE() << "the write came to its end";
+  } catch (const timeout& e) {
+    EXPECT_TRUE(outer.owns(e));
+  }
+  EXPECT_LT(since.elapsed(), 900ms);
+  EXPECT_TRUE(this->near.is_open());
+}
+
 TYPED_TEST(stream_test, closing_twice_is_fine) {
   this->near.close();
   this->near.close();

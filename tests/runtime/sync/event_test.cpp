@@ -63,6 +63,26 @@ TEST_F(event_test, a_waiter_that_the_last_set_woke_stays_woken_after_a_clear) {
   EXPECT_FALSE(e.is_set());
 }
 
+TEST_F(event_test, a_timed_wait_is_true_when_it_was_set_though_cleared_before_the_waiter_ran) {
+  event e;
+  fiber<bool> f = spawn([&] { return e.wait_for(10s); });
+  yield();
+  e.set();
+  e.clear();
+  EXPECT_TRUE(f.get());
+}
+
+TEST_F(event_test, one_who_comes_after_the_clear_is_not_woken_with_those_before) {
+  event e;
+  fiber<> early = spawn([&] { e.wait(); });
+  yield();
+  e.set();
+  e.clear();
+  fiber<bool> late = spawn([&] { return e.wait_for(5ms); });
+  EXPECT_TRUE(early.join_for(10s));
+  EXPECT_FALSE(late.get());
+}
+
 TEST_F(event_test, one_who_clears_it_and_waits_again_is_not_woken_by_the_old_set) {
   event e;
   int wakes = 0;

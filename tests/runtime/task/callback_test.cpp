@@ -47,6 +47,37 @@ TEST_F(callback_test, one_that_throws_does_not_stop_the_others_and_every_error_i
   EXPECT_EQ(count_of(report.text(), "second"), 1);
 }
 
+TEST_F(callback_test, errors_of_callbacks_and_delayed_fibers_leave_a_sleep_its_length) {
+  const stderr_capture report;
+  const stopwatch watch;
+  fiber<> f = spawn([] {});
+  f.on_done([] { throw std::runtime_error("from a link"); });
+  spawn_after(2ms, [] { throw std::runtime_error("started late"); });
+  sleep(50ms);
+  EXPECT_GE(watch.elapsed(), 50ms);
+  expect_took(watch, 50ms);
+  EXPECT_EQ(count_of(report.text(), "from a link"), 1);
+  EXPECT_EQ(count_of(report.text(), "started late"), 1);
+  EXPECT_EQ(spawn_after(1ms, [] { return 5; }).get(), 5) << "the loop goes on";
+}
+
+TEST_F(callback_test, a_result_is_passed_on_to_a_promise) {  // gevent's link(AsyncResult)
+  const stderr_capture quiet;
+  promise<int> of_value;
+  promise<int> of_error;
+  fiber<int> good = spawn([] { return 7; });
+  fiber<int> bad = spawn([]() -> int { throw std::range_error("bad"); });
+  for (auto* pair : {&good, &bad}) {
+    promise<int>& to = pair == &good ? of_value : of_error;
+    pair->on_value([&to](int value) { to.set_value(value); });
+    pair->on_error([&to](std::exception_ptr error) { to.set_exception(std::move(error)); });
+  }
+  EXPECT_EQ(of_value.get_future().get_for(10s), 7);
+  future<int> error = of_error.get_future();
+  EXPECT_TRUE(error.wait_for(10s) == future_status::ready);
+  EXPECT_EQ(error.exception(), bad.exception()) << "the very object";
+}
+
 TEST_F(callback_test, unlinking_inside_a_callback_takes_effect_at_once) {
   bool second_ran = false;
   bool is_removed = false;

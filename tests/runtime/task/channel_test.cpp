@@ -183,6 +183,19 @@ TEST_F(channel_test, range_for_receives_until_it_is_closed) {
   for ([[maybe_unused]] const int item : c) ADD_FAILURE() << "it is closed";
 }
 
+TEST_F(channel_test, an_item_of_a_fiber_or_thread_that_has_ended_is_delivered) {
+  channel<int> c(2);
+  spawn([&] { c.send(1); }).join();
+  std::thread([&] { c.send(2); }).join();
+  EXPECT_EQ(c.recv(), 1);
+  EXPECT_EQ(c.recv(), 2);
+  channel<int> direct;
+  fiber<std::optional<int>> receiver = spawn([&] { return direct.recv(); });
+  yield();
+  std::thread([&] { direct.send(3); }).join();
+  EXPECT_EQ(receiver.get_for(10s), 3);
+}
+
 TEST_F(channel_test, a_killed_sender_or_receiver_moves_nothing) {
   channel<int> c;
   fiber<> receiver = spawn([&] { c.recv(); });

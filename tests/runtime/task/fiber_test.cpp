@@ -25,6 +25,18 @@ TEST_F(fiber_test, a_spawned_fiber_runs_nothing_until_the_caller_parks) {
   EXPECT_EQ(f.exception(), nullptr);
 }
 
+TEST_F(fiber_test, one_that_has_not_begun_is_neither_ready_nor_successful_and_has_no_result) {
+  EXPECT_FALSE(fiber<int>().valid());
+  const fiber<int> f = spawn_after(1h, [] { return 1; });
+  EXPECT_TRUE(f.valid());
+  yield();
+  EXPECT_FALSE(f.ready());
+  EXPECT_FALSE(f.successful());
+  EXPECT_EQ(f.exception(), nullptr);
+  EXPECT_THROW(fiber<int>(f).get_for(0s), timeout);
+  f.kill();
+}
+
 TEST_F(fiber_test, fibers_start_in_the_order_of_their_spawn) {
   std::vector<int> order;
   std::vector<fiber<>> fibers;
@@ -225,6 +237,23 @@ TEST_F(fiber_test, sleep_of_zero_or_less_only_yields) {
   sleep(-1h);
   expect_prompt(watch);
   EXPECT_EQ(turns, 1);
+}
+
+TEST_F(fiber_test, a_sleep_of_zero_lets_all_who_are_ready_run_once) {
+  std::string order;
+  std::vector<fiber<>> others;
+  for (const char name : {'a', 'b', 'c'}) {
+    others.push_back(spawn([&order, name] {
+      order += name;
+      sleep(0ms);
+      order += name;
+    }));
+  }
+  sleep(0ms);
+  EXPECT_EQ(order, "abc");
+  sleep(0ms);
+  EXPECT_EQ(order, "abcabc");
+  joinall(others);
 }
 
 TEST_F(fiber_test, sleep_until_a_time_that_has_passed_returns) {

@@ -320,6 +320,28 @@ TEST_F(imap_test, two_imaps_share_one_pool) {
   EXPECT_EQ(sum, 190 + 190 + 2000);
 }
 
+TEST_F(imap_test, imaps_nest) {
+  pool outer(2);
+  auto sums = outer.imap(
+      [](int n) {
+        pool inner(2);
+        int sum = 0;
+        for (const int part : inner.imap([n](int i) { return n * i; }, std::vector{1, 2, 3}, 1))
+          sum += part;
+        return sum;
+      },
+      std::vector{1, 10, 100}, 2);
+  EXPECT_EQ(all_of(sums), (std::vector{6, 60, 600}));
+}
+
+TEST_F(imap_test, the_results_of_one_may_be_the_input_of_another) {
+  pool p(4);
+  auto squares = p.imap([](int n) { return n * n; }, std::views::iota(1, 6), 2);
+  const auto next = [&] { return squares.next(); };
+  auto negated = p.imap([](int n) { return -n; }, generated(next), 2);
+  EXPECT_EQ(all_of(negated), (std::vector{-1, -4, -9, -16, -25}));
+}
+
 TEST_F(imap_test, a_reader_on_another_thread_is_woken) {
   pool p(2);
   auto results = p.imap(

@@ -43,6 +43,25 @@ TYPED_TEST(queue_end, join_for_gives_up_after_its_time) {
   EXPECT_TRUE(q.join_for(0ms));
 }
 
+TYPED_TEST(queue_end, the_last_task_done_releases_all_who_join_in_order) {
+  TypeParam q;
+  q.put(1);
+  std::vector<int> order;
+  std::vector<fiber<>> joiners;
+  for (int i = 0; i < 4; ++i) {
+    joiners.push_back(spawn([&, i] {
+      q.join();
+      order.push_back(i);
+    }));
+  }
+  yield();
+  q.get();
+  EXPECT_TRUE(order.empty());
+  q.task_done();
+  EXPECT_EQ(joinall(joiners, 10s), 4u);
+  EXPECT_EQ(order, (std::vector{0, 1, 2, 3}));
+}
+
 TYPED_TEST(queue_end, task_done_more_often_than_put_is_an_error) {
   TypeParam q;
   EXPECT_THROW(q.task_done(), std::logic_error);
@@ -183,6 +202,18 @@ TYPED_TEST(queue_end, immediate_shutdown_drops_the_items_and_releases_join) {
   EXPECT_EQ(q.unfinished_tasks(), 0u);
   EXPECT_THROW(q.get(), shut_down);
   EXPECT_THROW(q.put(1), shut_down);
+}
+
+TYPED_TEST(queue_end, immediate_shutdown_fails_the_gets_that_wait_and_later_ones) {
+  TypeParam q;
+  std::vector<fiber<>> waiters{spawn([&] { EXPECT_THROW(q.get(), shut_down); }),
+                               spawn([&] { EXPECT_THROW(q.get_for(1h), shut_down); }),
+                               spawn([&] { EXPECT_THROW(q.peek(), shut_down); })};
+  yield();
+  q.shutdown_now();
+  EXPECT_EQ(joinall(waiters, 10s), 3u);
+  EXPECT_THROW(q.try_get(), shut_down);
+  EXPECT_THROW(q.get_for(10s), shut_down);
 }
 
 TYPED_TEST(queue_end, immediate_shutdown_still_joins_what_was_got_and_not_done) {

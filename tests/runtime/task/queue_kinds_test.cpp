@@ -101,6 +101,44 @@ TYPED_TEST(every_queue, peek_returns_the_item_without_taking_it) {
   EXPECT_EQ(q.try_peek(), std::nullopt);
 }
 
+TYPED_TEST(every_queue, delivers_items_of_fibers_and_threads_that_have_ended) {
+  TypeParam q;
+  spawn([&] { q.put(1); }).join();
+  EXPECT_EQ(q.get(), 1);
+  std::thread([&] { spawn([&] { q.put(2); }).join(); }).join();
+  EXPECT_EQ(q.get(), 2);
+  fiber<> killed = spawn([&] {
+    q.put(3);
+    sleep(1h);
+  });
+  yield();
+  killed.kill();
+  EXPECT_EQ(q.get(), 3);
+}
+
+TYPED_TEST(every_queue, delivers_an_item_to_one_who_waited_though_its_putter_has_ended) {
+  TypeParam q(0);
+  fiber<int> getter = spawn([&] { return q.get(); });
+  yield();
+  fiber<> putter = spawn([&] { q.put(4); });
+  putter.join();
+  EXPECT_EQ(getter.get_for(10s), 4);
+}
+
+TYPED_TEST(every_queue, gives_an_item_to_the_next_when_the_first_getter_was_killed) {
+  TypeParam q;
+  fiber<> killed = spawn([&] { q.get(); });
+  fiber<int> next = spawn([&] { return q.get(); });
+  yield();
+  q.put(5);  // for the first one, which has not gone on
+  killed.kill(false);
+  q.put(6);
+  killed.join();
+  const int got = next.get_for(10s);
+  EXPECT_TRUE(got == 5 || got == 6);
+  EXPECT_LE(q.size(), 1u);
+}
+
 TYPED_TEST(every_queue, peek_blocks_while_the_queue_is_empty_and_wakes_on_put) {
   TypeParam q;
   fiber<int> peeker = spawn([&] { return q.peek(); });
@@ -198,6 +236,35 @@ TYPED_TEST(every_queue, iterating_up_to_a_stop_item_ends_at_a_shutdown_as_well) 
   int seen = 0;
   for ([[maybe_unused]] const int item : q.until(0)) ++seen;
   EXPECT_EQ(seen, 1);
+}
+
+TYPED_TEST(every_queue, iterating_a_rendezvous_ends_at_the_stop_item) {
+  TypeParam q(0);
+  std::vector<int> seen;
+  fiber<> consumer = spawn([&] {
+    for (const int item : q.until(0)) seen.push_back(item);
+  });
+  for (const int item : {3, 2, 1, 0}) q.put(item);
+  EXPECT_TRUE(consumer.join_for(10s));
+  EXPECT_EQ(seen, (std::vector{3, 2, 1}));
+}
+
+TYPED_TEST(every_queue, iterating_ends_when_another_thread_shuts_it_down) {
+  TypeParam q;
+  std::atomic<int> sum{0};
+  std::vector<fiber<>> consumers;
+  for (int i = 0; i < 3; ++i) {
+    consumers.push_back(spawn([&] {
+      for (const int item : q) sum += item;
+    }));
+  }
+  yield();
+  std::thread([&] {
+    for (int i = 0; i < 10; ++i) q.put(1);
+    q.shutdown();
+  }).join();
+  EXPECT_EQ(joinall(consumers, 10s), 3u);
+  EXPECT_EQ(sum, 10);
 }
 
 TYPED_TEST(every_queue, several_fibers_may_iterate_and_each_item_comes_once) {

@@ -52,6 +52,19 @@ TEST_F(result_test, get_for_throws_timeout_and_the_fiber_runs_on) {
   EXPECT_EQ(f.get_for(10s), 3);
 }
 
+TEST_F(result_test, get_for_no_time_throws_at_once_and_lets_nobody_run) {
+  bool has_run = false;
+  fiber<int> f = spawn([&] {
+    has_run = true;
+    return 3;
+  });
+  EXPECT_THROW(f.get_for(0s), timeout);
+  EXPECT_THROW(f.get_for(-1s), timeout);
+  EXPECT_FALSE(has_run);
+  f.join();
+  EXPECT_EQ(f.get_for(0s), 3);
+}
+
 TEST_F(result_test, get_rethrows_the_same_object_as_often_as_asked) {
   stderr_capture quiet;
   fiber<int> f = spawn([]() -> int { throw odd_error(41); });

@@ -42,6 +42,19 @@ TEST_F(thread_pool_test, a_fiber_that_waits_for_a_result_lets_others_run) {
   releaser.join();
 }
 
+TEST_F(thread_pool_test, a_get_that_timed_out_leaves_the_work_and_its_value_alone) {
+  thread_pool p(1);
+  gate g;
+  fiber<int> work = p.spawn([&] {
+    g.pass();
+    return 6;
+  });
+  EXPECT_THROW(work.get_for(2ms), timeout);
+  EXPECT_FALSE(work.ready());
+  g.open();
+  EXPECT_EQ(work.get_for(10s), 6);
+}
+
 TEST_F(thread_pool_test, work_runs_on_threads_of_the_pool) {
   thread_pool p(2);
   const auto here = std::this_thread::get_id();

@@ -1,7 +1,6 @@
 #include "tests/runtime/support.hpp"
 
 #include <atomic>
-#include <functional>
 #include <memory>
 #include <stdexcept>
 #include <thread>
@@ -56,6 +55,42 @@ TEST_F(timeout_test, after_firing_it_is_not_pending_and_can_be_started_again) {
   EXPECT_THROW(sleep(1h), timeout);
 }
 
+TEST_F(timeout_test, one_that_is_restarted_in_a_loop_fires_in_each_round) {
+  timeout_scope limit(1h);
+  int fired = 0;
+  for (int round = 0; round < 10; ++round) {
+    limit.restart(1ms);
+    try {
+      sleep(1h);
+    } catch (const timeout& e) {
+      fired += limit.owns(e);
+    }
+    EXPECT_FALSE(limit.pending());
+    EXPECT_TRUE(limit.expired());
+  }
+  EXPECT_EQ(fired, 10);
+}
+
+TEST_F(timeout_test, one_that_is_restarted_in_time_never_fires) {
+  timeout_scope limit(500ms);
+  for (int round = 0; round < 100; ++round) {
+    limit.restart(500ms);
+    sleep(8ms);
+  }
+  EXPECT_TRUE(limit.pending());
+  EXPECT_FALSE(limit.expired());
+}
+
+TEST_F(timeout_test, one_that_was_cancelled_can_be_restarted) {
+  timeout_scope limit(1ms);
+  limit.cancel();
+  sleep(3ms);
+  const stopwatch watch;
+  limit.restart(5ms);
+  EXPECT_THROW(sleep(1h), timeout);
+  expect_took(watch, 5ms);
+}
+
 TEST_F(timeout_test, a_silent_one_ends_its_code_without_a_throw) {
   bool went_on = false;
   EXPECT_FALSE(move_on_after(5ms, [&] {
@@ -73,6 +108,17 @@ TEST_F(timeout_test, a_custom_exception_is_thrown_in_its_place) {
     FAIL();
   } catch (const std::out_of_range& e) {
     EXPECT_STREQ(e.what(), "too slow");
+  }
+}
+
+TEST_F(timeout_test, a_custom_exception_is_thrown_as_the_very_object) {
+  const auto error = std::make_exception_ptr(std::out_of_range("too slow"));
+  timeout_scope limit(5ms, error);
+  try {
+    sleep(1h);
+    FAIL();
+  } catch (const std::out_of_range&) {
+    EXPECT_EQ(std::current_exception(), error);
   }
 }
 
@@ -328,85 +374,6 @@ TEST_F(timeout_test, one_out_of_a_fiber_is_its_error) {
   EXPECT_FALSE(f.successful());
   EXPECT_THROW(f.get(), timeout);
 }
-
-/// A wait that has a time limit of its own, and the name of it.
-struct limited_wait {
-  const char* name;
-  std::function<void()> wait;
-};
-
-void PrintTo(const limited_wait& w, std::ostream* out) { *out << w.name; }
-
-class outer_time_out_of : public runtime_test, public testing::WithParamInterface<limited_wait> {};
-
-TEST_P(outer_time_out_of, ends_it_and_is_what_surfaces) {
-  const stopwatch watch;
-  timeout_scope outer(1ms);
-  try {
-    GetParam().wait();
-    FAIL() << "the wait came to its end";
-  } catch (const timeout& e) {
-    EXPECT_TRUE(outer.owns(e));
-  }
-  EXPECT_LT(watch.elapsed(), 900ms);
-}
-
-fiber<> endless() {
-  return spawn([] { sleep(1h); });
-}
-
-/// An endless fiber that goes with its scope.
-struct victim {
-  fiber<> f = endless();
-  ~victim() { f.kill(); }
-};
-
-INSTANTIATE_TEST_SUITE_P(
-    every_wait, outer_time_out_of,
-    testing::Values(limited_wait{"sleep", [] { sleep(1s); }},
-                    limited_wait{"join", [] { victim().f.join_for(1s); }},
-                    limited_wait{"get", [] { victim().f.get_for(1s); }},
-                    limited_wait{"joinall",
-                                 [] {
-                                   victim v;
-                                   joinall(std::vector{v.f}, 1s);
-                                 }},
-                    limited_wait{"event", [] { event().wait_for(1s); }},
-                    limited_wait{"semaphore", [] { counting_semaphore(0).try_acquire_for(1s); }},
-                    limited_wait{"mutex",
-                                 [] {
-                                   mutex m;
-                                   fiber<> holder = spawn([&] {
-                                     std::lock_guard guard(m);
-                                     sleep(1h);
-                                   });
-                                   yield();
-                                   struct free_again {
-                                     fiber<>& f;
-                                     ~free_again() { f.kill(); }
-                                   } free{holder};
-                                   (void)m.try_lock_for(1s);
-                                 }},
-                    limited_wait{"condition",
-                                 [] {
-                                   mutex m;
-                                   condition_variable condition;
-                                   std::unique_lock lock(m);
-                                   condition.wait_for(lock, 1s);
-                                 }},
-                    limited_wait{"queue_get", [] { queue<int>().get_for(1s); }},
-                    limited_wait{"queue_put", [] { queue<int>(0).put_for(1, 1s); }},
-                    limited_wait{"pool_join",
-                                 [] {
-                                   pool p(1);
-                                   fiber<> f = p.spawn([] { sleep(1h); });
-                                   struct ended {
-                                     fiber<>& f;
-                                     ~ended() { f.kill(); }
-                                   } end{f};
-                                   p.join_for(1s);
-                                 }}),
-    [](const auto& each) { return std::string(each.param.name); });
 
 }  // namespace
 }  // namespace coir::test

@@ -207,6 +207,47 @@ TEST_F(as_completed_test, leaving_early_removes_every_waiter_from_the_objects_no
   EXPECT_EQ(wait(fibers).size(), 2U);
 }
 
+TEST_F(as_completed_test, nothing_reaches_a_fiber_that_left_early_and_has_ended) {
+  std::vector<counting_semaphore*> all;
+  std::vector<std::unique_ptr<counting_semaphore>> owned;
+  for (int i = 0; i < 8; ++i) {
+    owned.push_back(std::make_unique<counting_semaphore>(i == 3 ? 1 : 0));
+    all.push_back(owned.back().get());
+  }
+  struct reference {
+    counting_semaphore* to;
+    detail::wait_source as_wait_source() const noexcept { return to->as_wait_source(); }
+  };
+  std::vector<reference> objects;
+  for (counting_semaphore* each : all) objects.push_back({each});
+  spawn([&] {
+    for (reference& each : as_completed(objects)) {
+      EXPECT_EQ(each.to, all[3]);
+      break;
+    }
+  }).join();
+  spawn([] {  // on the same stack, over what was left of the waiters
+    volatile char space[16 * 1024];
+    for (volatile char& byte : space) byte = 'x';
+  })
+      .join();
+  for (counting_semaphore* each : all) each->release();
+  EXPECT_EQ(all[3]->available(), 2);
+  EXPECT_EQ(all[0]->available(), 1);
+  owned.clear();  // an object that is waited for must not be destroyed
+}
+
+TEST_F(as_completed_test, an_object_that_stands_twice_is_told_twice) {
+  event e;
+  struct reference {
+    event* to;
+    detail::wait_source as_wait_source() const noexcept { return to->as_wait_source(); }
+  };
+  const std::vector<reference> twice{{&e}, {&e}};
+  fiber<> setter = spawn([&] { e.set(); });
+  EXPECT_EQ(wait(twice), (places{0, 1}));
+}
+
 TEST_F(as_completed_test, the_walk_ends_with_its_time) {
   std::vector<event> events(2);
   events[1].set();
