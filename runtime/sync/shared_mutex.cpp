@@ -1,5 +1,8 @@
 // Whoever leaves hands it to the head of the queue: one writer, or all readers up to the next
 // writer. Nobody overtakes, and one who was woken holds it already.
+//
+// In the child of a fork, where only the fiber goes on that called fork, it stays held by others as
+// a mutex does; handed over to a writer that has not gone on since, it is free, as a mutex is.
 #include <coir/shared_mutex.hpp>
 
 #include "runtime/sched/worker.hpp"
@@ -27,10 +30,19 @@ const detail::control_block* running_fiber() noexcept {
 
 }  // namespace
 
+/// Whether somebody has it for writing; lock_ is held.
+inline bool shared_mutex::is_written() noexcept {
+  if (!writer_) return false;
+  if (!detail::is_abandoned(*writer_) || !is_handed_over_) return true;
+  is_handed_over_ = false;
+  writer_ = nullptr;
+  return false;
+}
+
 bool shared_mutex::lock_by(detail::deadline until) {
   detail::control_block* const self = detail::worker::current().running;
   std::unique_lock guard(lock_);
-  if (!writer_ && readers_ == 0) {
+  if (!is_written() && readers_ == 0) {
     writer_ = self;
     return true;
   }
@@ -43,7 +55,10 @@ bool shared_mutex::lock_by(detail::deadline until) {
   waiting.payload = this;
   guard.release();
   const wait_status how = waiters_.wait(lock_, waiting, until, wait_reason::shared_mutex);
-  if (how == wait_status::woken) return true;
+  if (how == wait_status::woken) {
+    is_handed_over_ = false;
+    return true;
+  }
   leave_queue();
   if (how == wait_status::interrupted) detail::throw_if_interrupted();
   return false;
@@ -52,13 +67,13 @@ bool shared_mutex::lock_by(detail::deadline until) {
 /// The end of a writer's wait in vain: it may have been all that kept readers waiting.
 void shared_mutex::leave_queue() noexcept {
   std::lock_guard guard(lock_);
-  if (!writer_) admit();
+  if (!is_written()) admit();
 }
 
 bool shared_mutex::try_lock() {
   detail::control_block* const self = detail::worker::current().running;
   std::lock_guard guard(lock_);
-  if (writer_ || readers_ > 0) return false;
+  if (is_written() || readers_ > 0) return false;
   writer_ = self;
   return true;
 }
@@ -95,7 +110,7 @@ bool shared_mutex::lock_shared_by(detail::deadline until) {
 
 /// Whether one who comes now needs not wait to read; lock_ is held.
 inline bool shared_mutex::may_read() noexcept {
-  return !writer_ && !detail::living_front(waiters_);
+  return !is_written() && !detail::living_front(waiters_);
 }
 
 bool shared_mutex::try_lock_shared() {
@@ -124,6 +139,7 @@ void shared_mutex::admit() noexcept {
     waiters_.take_one();
     if (writes) {
       writer_ = first->fiber;
+      is_handed_over_ = true;
     } else {
       ++readers_;
     }

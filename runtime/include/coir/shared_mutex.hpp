@@ -68,6 +68,7 @@ class COIR_API shared_mutex {
  private:
   bool lock_by(detail::deadline until);
   bool lock_shared_by(detail::deadline until);
+  bool is_written() noexcept;
   bool may_read() noexcept;
   void admit() noexcept;
   void leave_queue() noexcept;
@@ -77,6 +78,9 @@ class COIR_API shared_mutex {
       waiters_;  ///< guarded by lock_; writers have a payload. Empty while it is free
   detail::control_block* writer_ = nullptr;  ///< guarded by lock_
   std::size_t readers_ = 0;                  ///< guarded by lock_; 0 while there is a writer
+  /// The writer was woken with it and has not gone on yet. Set under lock_, cleared by the writer;
+  /// read by others only when the writer is gone
+  bool is_handed_over_ = false;
 };
 
 /// std::shared_timed_mutex: shared_mutex itself has its members.

@@ -100,6 +100,11 @@ TEST_F(lock_after_fork_test, a_recursive_mutex_that_was_being_handed_over_is_usa
               contains("result", 0));
 }
 
+TEST_F(lock_after_fork_test, a_shared_mutex_that_was_being_handed_over_is_usable_in_the_child) {
+  EXPECT_EXIT(leave(fork_while_it_is_handed_over<shared_mutex>()), testing::ExitedWithCode(0),
+              contains("result", 0));
+}
+
 TEST_F(lock_after_fork_test, a_lock_that_the_parents_fibers_wait_for_is_usable_in_the_child) {
   EXPECT_EXIT(leave(fork_while_others_wait<mutex>()), testing::ExitedWithCode(0),
               contains("result", 0));
