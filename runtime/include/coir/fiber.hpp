@@ -204,8 +204,9 @@ fiber<R> started(task_ref<task_of<R>> state, const How&... how) {
 /// Runs `f(args...)`, decayed and moved into it as std::thread does, in a new fiber of the calling
 /// thread's worker. The fiber begins once the caller parks, after those spawned before it. An
 /// exception that leaves `f` is reported once on stderr, kept for get(), and ends only that fiber.
-/// Throws std::system_error when there is no memory for a stack. Never parks; any thread (which
-/// becomes a worker).
+/// Making and starting are one: unlike gevent's greenlets, fibers wait for no start(), and none is
+/// started twice. Throws std::system_error when there is no memory for a stack. Never parks; any
+/// thread (which becomes a worker).
 template <class Function, class... Args>
   requires std::invocable<std::decay_t<Function>, std::decay_t<Args>...>
 [[gnu::noinline]] auto spawn(Function&& f, Args&&... args) {

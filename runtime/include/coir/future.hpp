@@ -3,10 +3,10 @@
 ///
 /// They are those of the standard library, made for fibers: waits park, and whoever gives the
 /// result may be any fiber or thread, also one that never used coir. gevent's AsyncResult is a
-/// promise with its shared_future. Misuse throws std::future_error with the codes of
-/// std::future_errc, for which the handler includes <future>: this header does not, because that
-/// takes long to compile. For the same reason wait_for returns a coir::future_status. There is no
-/// set_value_at_thread_exit: fibers are not threads.
+/// promise with its shared_future; it has no links, which fibers have (fiber<T>::on_done). Misuse
+/// throws std::future_error with the codes of std::future_errc, for which the handler includes
+/// <future>: this header does not, because that takes long to compile. For the same reason wait_for
+/// returns a coir::future_status. There is no set_value_at_thread_exit: fibers are not threads.
 #pragma once
 
 #include <coir/detail/future_state.hpp>
