@@ -99,9 +99,9 @@ auto on_set(event& what, Function f = {}) {
 
 /// Waits until the fiber has ended in whatever way; then calls `f`. Keeps the handle, which must
 /// not be empty.
-template <class T, std::invocable Function = detail::do_nothing>
-auto on_join(fiber<T> whose, Function f = {}) {
-  auto& task = detail::select_access::task(whose);
+template <std::invocable Function = detail::do_nothing>
+auto on_join(any_fiber whose, Function f = {}) {
+  detail::task& task = *detail::handle_access::state(whose);
   return detail::state_case(
       detail::select_access::lock(task), detail::select_access::joiners(task),
       [whose = std::move(whose)] { return whose.ready(); }, std::move(f));

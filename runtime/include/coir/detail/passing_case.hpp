@@ -37,11 +37,6 @@ struct select_access {
   static wait_queue* joiners(Task& task) noexcept {
     return &task.joiners_;
   }
-  /// The task of a fiber's handle.
-  template <class Fiber>
-  static auto& task(const Fiber& f) noexcept {
-    return *f.state_.get();
-  }
 };
 
 /// The function of a case that has none.
