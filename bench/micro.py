@@ -38,6 +38,13 @@ ROWS = (
     ("latch_round_ns", None, None),
     ("wait_group_round_ns", None, None),
     ("future_set_and_get_ns", None, None),
+    ("event_round_ns", None, None),
+    ("wait_any_ns", None, None),  # the same beside a second event
+    ("once_done_ns", None, None),
+    ("kill_waiting_ns", None, None),
+    ("scope_of_one_ns", None, None),  # tells what a scope adds to spawn_join_ns
+    ("imap_item_ns", None, None),
+    ("context_round_ns", None, None),
     ("generator_next_ns", None, None),
     ("generator_life_ns", None, None),
     ("fiber_local_get_ns", None, None),
@@ -54,7 +61,8 @@ WALL_TIME = {"offload_round_trip_ns", "thread_pool_round_trip_ns", "fiber_offloa
 # another row shows the same ones.
 NO_BOOST = {"lifo_item_ns", "priority_item_ns", "select_wait_ns", "select_ready_ns",
             "shared_lock_ns", "latch_round_ns", "wait_group_round_ns", "pool_spawn_join_ns",
-            *WALL_TIME}
+            "event_round_ns", "wait_any_ns", "once_done_ns", "kill_waiting_ns",
+            "scope_of_one_ns", "imap_item_ns", "context_round_ns", *WALL_TIME}
 ABSENT = {
     "coir": set(),
     "boost": NO_BOOST,
