@@ -11,7 +11,8 @@ namespace coir {
 
 /// std::counting_semaphore for fibers, gevent's Semaphore. Fair: a fiber that waited gets a unit
 /// before one that comes later, even when the releaser comes right back. Any fiber or thread may
-/// call any member. Constant-initialised; must not be destroyed while waited on.
+/// call any member. Constant-initialised; must not be destroyed while waited on. In the child of a
+/// fork, units that other fibers had or were about to get are gone with those fibers.
 class COIR_API counting_semaphore {
  public:
   /// Starts with `units` units. Throws std::invalid_argument when that is negative. Never parks.
