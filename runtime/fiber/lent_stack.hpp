@@ -15,13 +15,15 @@ namespace coir::detail {
 [[gnu::always_inline]] inline boost::context::detail::transfer_t jump_in_line(
     boost::context::detail::fcontext_t to, void* data) {
   boost::context::detail::transfer_t arrived;
-  // jump_fcontext keeps what a call keeps. The function around this is no leaf, so that nothing of
-  // its own lies below the stack pointer.
+  // jump_fcontext keeps what a call keeps. The 128 bytes below the stack pointer may be in use: the
+  // compiler does not know of the push.
   asm volatile(
+      "leaq -128(%%rsp), %%rsp\n\t"
       "leaq 1f(%%rip), %%rax\n\t"
       "pushq %%rax\n\t"
       "jmp jump_fcontext@PLT\n"
-      "1:"
+      "1:\n\t"
+      "leaq 128(%%rsp), %%rsp"
       : "=a"(arrived.fctx), "=d"(arrived.data), "+D"(to), "+S"(data)
       :
       : "rcx", "r8", "r9", "r10", "r11", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6",
