@@ -38,6 +38,10 @@ void fiber_offload_round_trip_ns(benchmark::State& state) {
 }  // namespace
 
 BENCHMARK(pool_spawn_join_ns)->Name("coir:pool_spawn_join_ns");
-BENCHMARK(offload_round_trip_ns)->Name("coir:offload_round_trip_ns")->UseRealTime();
-BENCHMARK(thread_pool_round_trip_ns)->Name("coir:thread_pool_round_trip_ns")->UseRealTime();
-BENCHMARK(fiber_offload_round_trip_ns)->Name("coir:fiber_offload_round_trip_ns")->UseRealTime();
+BENCHMARK(offload_round_trip_ns)->Name("coir_with_threads:offload_round_trip_ns")->UseRealTime();
+BENCHMARK(thread_pool_round_trip_ns)
+    ->Name("coir_with_threads:thread_pool_round_trip_ns")
+    ->UseRealTime();
+BENCHMARK(fiber_offload_round_trip_ns)
+    ->Name("coir_with_threads:fiber_offload_round_trip_ns")
+    ->UseRealTime();
