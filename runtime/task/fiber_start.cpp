@@ -6,6 +6,8 @@
 #include <atomic>
 #include <cstdlib>
 
+#include <sys/single_threaded.h>
+
 namespace coir::detail {
 namespace {
 
@@ -34,7 +36,10 @@ std::size_t stack_bytes_unless_said() noexcept {
 }  // namespace
 
 std::uint64_t next_fiber_id() noexcept {
-  return last_id.fetch_add(1, std::memory_order_relaxed) + 1;
+  if (!__libc_single_threaded) return last_id.fetch_add(1, std::memory_order_relaxed) + 1;
+  const std::uint64_t id = last_id.load(std::memory_order_relaxed) + 1;
+  last_id.store(id, std::memory_order_relaxed);
+  return id;
 }
 
 std::size_t stack_bytes_or_default(std::size_t asked) noexcept {

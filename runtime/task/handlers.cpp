@@ -101,6 +101,9 @@ error_handler set_error_handler(error_handler handler) {
   return detail::errors().exchange(std::move(handler));
 }
 
-spawn_hook set_spawn_hook(spawn_hook hook) { return detail::spawns().exchange(std::move(hook)); }
+spawn_hook set_spawn_hook(spawn_hook hook) {
+  if (hook) detail::has_spawn_hook.store(true, std::memory_order_relaxed);  // and stays
+  return detail::spawns().exchange(std::move(hook));
+}
 
 }  // namespace coir

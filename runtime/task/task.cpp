@@ -77,10 +77,13 @@ class task_life {
   static control_block& make_fiber(worker& w, task_ref<task>& owned, std::size_t stack_bytes,
                                    const void* site, void (*entry)(control_block&)) {
     task* const t = owned.get();
-    if (site) announce_spawn(t->name(), t->id_, site);  // coir's own fibers have none
+    // coir's own fibers have no site
+    if (site && has_spawn_hook.load(std::memory_order_relaxed)) [[unlikely]]
+      announce_spawn(t->name(), t->id_, site);
     control_block& f = w.make_fiber(stack_bytes_or_default(stack_bytes), entry, t);
     f.record->id = t->id_;
-    f.record->name = t->name().c_str();
+    const task_extras* const extras = t->extras_.load(std::memory_order_relaxed);
+    f.record->name = extras ? extras->name.c_str() : "fiber";
     f.record->spawn_site = site;
     inherit_values(w.running->record->values, f.record->values);
     t->fiber_ = &f;
