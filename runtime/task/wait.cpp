@@ -1,7 +1,5 @@
 #include <coir/wait.hpp>
 
-#include "runtime/sched/worker.hpp"
-
 namespace coir::detail {
 
 observed_list::observed_list(std::size_t count) {
@@ -21,14 +19,10 @@ void observed_list::add(const wait_source& source) noexcept {
 
 namespace {
 
-/// The tasks of all fibers of the worker but the caller's.
-std::vector<task_ref<task>> other_tasks(worker& w) {
-  std::vector<task_ref<task>> found;
-  w.for_each_fiber([&](control_block& f) {
-    task* const t = &f == w.running ? nullptr : task_of_fiber(f);
-    if (!t) return;
-    t->retain();
-    found.emplace_back(t);
+std::vector<any_fiber> other_fibers() {
+  std::vector<any_fiber> found = live_fibers();
+  std::erase_if(found, [self = current_task()](const any_fiber& each) {
+    return handle_access::state(each).get() == self;
   });
   return found;
 }
@@ -36,10 +30,9 @@ std::vector<task_ref<task>> other_tasks(worker& w) {
 }  // namespace
 
 bool wait_for_all_until(deadline until) {
-  worker& w = worker::current();
-  for (auto others = other_tasks(w); !others.empty(); others = other_tasks(w)) {
-    for (const auto& other : others) {
-      if (!other->wait_until(until)) return false;
+  for (auto others = other_fibers(); !others.empty(); others = other_fibers()) {
+    for (const any_fiber& each : others) {
+      if (!handle_access::state(each)->wait_until(until)) return false;
     }
   }
   return true;
