@@ -27,20 +27,17 @@ class installed {
     {
       const std::lock_guard guard(lock_);
       std::swap(kept, function_);
-      is_set_.store(function_ != nullptr, std::memory_order_relaxed);
     }
     return kept ? *kept : Function();
   }
 
   std::shared_ptr<const Function> get() const {
-    if (!is_set_.load(std::memory_order_relaxed)) return nullptr;
     const std::lock_guard guard(lock_);
     return function_;
   }
 
  private:
   mutable short_lock lock_;
-  std::atomic<bool> is_set_{false};  ///< written under lock_; a look without it may be late
   std::shared_ptr<const Function> function_;  ///< guarded by lock_
 };
 

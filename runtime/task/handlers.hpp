@@ -11,7 +11,7 @@ namespace coir::detail {
 /// the program's handler, or reports it on stderr. To be called inside a catch block.
 void handle_error(const std::string& name, std::uint64_t id, bool is_callback) noexcept;
 
-/// Whether the program has a spawn hook; a look that races with its installation may be late.
+/// Whether the program has ever set a spawn hook; a look that races with the first may be late.
 inline std::atomic<bool> has_spawn_hook{false};
 
 /// Calls the program's spawn hook, if there is one; throws what that throws.
