@@ -37,48 +37,38 @@ void scope_of_one_ns(benchmark::State& state) {
   bench::check(state, ran, state.iterations());
 }
 
-// One unit is an event set by another fiber and waited for beside a second one. Boost.Fiber has no
-// such wait.
-void wait_any_ns(benchmark::State& state) {
-  coir::event asked, answered, never;
-  std::int64_t answers = 0;
-  const coir::fiber<> other = coir::spawn([&] {
-    for (;;) {
-      asked.wait();
-      asked.clear();
-      ++answers;
-      answered.set();
-    }
-  });
-  std::int64_t first = 0;
-  for (auto _ : state) {
-    asked.set();
-    first += coir::wait_any(answered, never) == 0;
-    answered.clear();
-  }
-  bench::check(state, first, state.iterations());
-  other.kill();
-}
-
-// One unit is an event set by another fiber and waited for. Boost.Fiber has no event.
-void event_round_ns(benchmark::State& state) {
+/// One unit is an event set by another fiber, which `await` waits for and then says so.
+template <class Await>
+void answer_events(benchmark::State& state, Await await) {
   coir::event asked, answered;
-  std::int64_t answers = 0;
   const coir::fiber<> other = coir::spawn([&] {
-    for (;;) {
+    for (;; answered.set()) {
       asked.wait();
       asked.clear();
-      ++answers;
-      answered.set();
     }
   });
+  std::int64_t answers = 0;
   for (auto _ : state) {
     asked.set();
-    answered.wait();
+    answers += await(answered);
     answered.clear();
   }
   bench::check(state, answers, state.iterations());
   other.kill();
+}
+
+// Waits for it beside a second event. Boost.Fiber has no such wait.
+void wait_any_ns(benchmark::State& state) {
+  coir::event never;
+  answer_events(state, [&](coir::event& e) { return coir::wait_any(e, never) == 0; });
+}
+
+// Boost.Fiber has no event.
+void event_round_ns(benchmark::State& state) {
+  answer_events(state, [](coir::event& e) {
+    e.wait();
+    return e.is_set();
+  });
 }
 
 // One unit is a call_once that has nothing left to do.
