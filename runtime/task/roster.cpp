@@ -5,6 +5,7 @@
 // that a kill meets only tasks that can be killed. Between the start and the listing the task may
 // end, on another thread; is_over tells so.
 #include <coir/detail/roster.hpp>
+#include <coir/fiber.hpp>
 
 #include "runtime/sched/worker.hpp"
 
@@ -190,18 +191,7 @@ void roster::wait_empty() noexcept {
   joiners_.wait(guard.hand_over(), self, never, wait_reason::join, interruptible::no);
 }
 
-void roster::kill_members(const std::exception_ptr& error) {
-  task* const caller = current_task();
-  bool is_among = false;
-  for (const task_ref<task>& each : collect(true)) {
-    if (each.get() == caller) {
-      is_among = true;
-    } else {
-      each->request_kill(error);
-    }
-  }
-  if (is_among) caller->request_kill(error);
-}
+void roster::kill_members(const std::exception_ptr& error) { kill_each(collect(true), error); }
 
 /// Retains the members, or those that have to be killed and are marked so.
 std::vector<task_ref<task>> roster::collect(bool for_kill) {

@@ -18,6 +18,8 @@ struct handle_access {
   static const task_ref<task>& state(const Handle& f) noexcept {
     return f.state_;
   }
+  /// For code that serves handles and tasks alike.
+  static const task_ref<task>& state(const task_ref<task>& t) noexcept { return t; }
 };
 
 /// What can be called again and again.

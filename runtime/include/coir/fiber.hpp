@@ -151,9 +151,7 @@ namespace detail {
 template <class Range>
 std::size_t join_each(Range&& fibers, deadline until) {
   std::size_t ended = 0;
-  for (auto&& f : fibers)
-    ended += f.join_until(std::chrono::steady_clock::time_point(
-        std::chrono::nanoseconds(until == never ? deadline{INT64_MAX} : until)));
+  for (auto&& f : fibers) ended += handle_access::state(f)->wait_until(until);
   return ended;
 }
 
