@@ -8,7 +8,8 @@
 /// Invariants
 ///   1 Run queue, timers, reactor and the states of its fibers belong to the worker's thread. Other
 ///     threads have two doors: wake() and post(). Both go through the inbox.
-///   2 A fiber gives up its worker only in park(), yield(), park_for() and end_running().
+///   2 A fiber gives up its worker only in park(), yield(), park_for(), start_first() and
+///     end_running().
 ///   3 A parked fiber may be woken without a cause. Every wait looks at its own condition again.
 ///   4 A turn of the loop hands on at most events_per_turn events, and comes after at most so many
 ///     switches: the loop stands in line behind each batch, so that fibers which only yield cannot
