@@ -1,0 +1,142 @@
+#include "hooks/threads/monitor.hpp"
+
+#include "hooks/threads/carriers.hpp"
+#include "hooks/threads/descriptors.hpp"
+#include "hooks/threads/report.hpp"
+#include "hooks/threads/settings.hpp"
+#include "hooks/threads/signals.hpp"
+#include "hooks/threads/timers.hpp"
+#include "runtime/kernel/calls.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <ctime>
+
+#include <fcntl.h>
+
+namespace coir::threads {
+namespace {
+
+constexpr std::size_t monitor_stack_bytes = 64 * 1024;
+constexpr std::int64_t us = 1000;
+constexpr std::int64_t short_period_us = 200;
+// Resumes at which a fiber that was caught gives its token away by itself.
+constexpr std::uint16_t hog_rounds = 16;
+constexpr int quiet_looks_before_sleep = 5;
+
+std::int64_t cpu_time_ns(const carrier& c) noexcept {
+  constexpr int per_thread_clock = 6;
+  const auto clock = static_cast<clockid_t>((~static_cast<unsigned>(c.tid) << 3) | per_thread_clock);
+  timespec used{};
+  kernel::call(SYS_clock_gettime, clock, &used);
+  return used.tv_sec * std::int64_t{1'000'000'000} + used.tv_nsec;
+}
+
+/// The state letter of a kernel thread: R, S, D, …
+char kernel_state(const carrier& c) noexcept {
+  char path[48];
+  std::snprintf(path, sizeof path, "/proc/self/task/%d/stat", c.tid);
+  const long fd = kernel::call(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return '?';
+  char text[256];
+  const ssize_t size = kernel::read(static_cast<int>(fd), text, sizeof text - 1);
+  kernel::close(static_cast<int>(fd));
+  if (size <= 0) return '?';
+  text[size] = '\0';
+  const char* const after_name = std::strrchr(text, ')');
+  return after_name && after_name[1] ? after_name[2] : '?';
+}
+
+/// True when somebody could make use of one more token.
+bool is_token_wanted() noexcept {
+  if (sched->ready_count.load(std::memory_order_seq_cst) > 0) return true;
+  if (sched->poller.load(std::memory_order_seq_cst)) return false;
+  return has_armed_descriptors() || next_timer() != coir::detail::never;
+}
+
+void begin_watching(carrier& c, std::uint64_t switches, std::int64_t now) noexcept {
+  c.seen_switches = switches;
+  c.seen_since_ns = now;
+  c.seen_cpu_ns = cpu_time_ns(c);
+}
+
+/// True when it took a token from a carrier that sleeps in the kernel.
+bool look_at(carrier& c, std::int64_t now, std::int64_t slept_us) noexcept {
+  if (c.state.load(std::memory_order_relaxed) != carrier_state::running) return false;
+  const std::uint64_t switches = c.switches.load(std::memory_order_relaxed);
+  if (!c.runs_fiber.load(std::memory_order_relaxed) || switches != c.seen_switches) {
+    begin_watching(c, switches, now);
+    return false;
+  }
+  const std::int64_t cpu = cpu_time_ns(c);
+  const bool has_computed = cpu - c.seen_cpu_ns >= slept_us * us / 2;
+  c.seen_cpu_ns = cpu;
+  if (!is_token_wanted()) return false;
+  if (has_computed) {
+    const bool is_long = now - c.seen_since_ns >= settings().monitor_us * us * 9 / 10;
+    if (is_long && take_token_from(c, switches, hog_rounds)) count(counter::hand_overs);
+    return false;
+  }
+  const char state = kernel_state(c);
+  if (state != 'S' && state != 'D') return false;
+  if (!take_token_from(c, switches, hog_rounds)) return false;
+  count(counter::hand_overs);
+  return true;
+}
+
+void sleep_us(std::int64_t period_us) noexcept {
+  const timespec length{period_us / 1'000'000, period_us % 1'000'000 * us};
+  kernel::call(SYS_nanosleep, &length, nullptr);
+}
+
+/// Until the last token is taken, or work comes that finds none.
+void sleep_until_needed() noexcept {
+  sched->monitor_sleeps.store(1, std::memory_order_seq_cst);
+  const bool is_needed = sched->running_count.load(std::memory_order_seq_cst) >= sched->tokens &&
+                         is_token_wanted();
+  if (is_needed || has_process_signals()) {
+    sched->monitor_sleeps.store(0, std::memory_order_seq_cst);
+    return;
+  }
+  while (sched->monitor_sleeps.load(std::memory_order_seq_cst) != 0)
+    kernel::futex_wait(&sched->monitor_sleeps, 1);
+}
+
+void* watch(void*) {
+  const std::int64_t period_us = settings().monitor_us;
+  std::int64_t next_us = period_us;
+  int quiet_looks = 0;
+  for (;;) {
+    sleep_us(next_us);
+    count(counter::looks);
+    route_process_signals();
+    const std::int64_t now = coir::detail::now_ns();
+    const int carriers = sched->carrier_count.load(std::memory_order_acquire);
+    bool has_taken = false;
+    for (int i = 0; i < carriers; ++i) has_taken |= look_at(*sched->carriers[i], now, next_us);
+    next_us = has_taken ? short_period_us : std::min(next_us * 2, period_us);
+    const bool is_busy = sched->running_count.load(std::memory_order_seq_cst) >= sched->tokens &&
+                         is_token_wanted();
+    quiet_looks = is_busy ? 0 : quiet_looks + 1;
+    if (quiet_looks > quiet_looks_before_sleep) {
+      quiet_looks = 0;
+      sleep_until_needed();
+      next_us = period_us;
+    }
+  }
+}
+
+}  // namespace
+
+int start_monitor() noexcept {
+  if (sched->has_monitor.exchange(true, std::memory_order_acq_rel)) return 0;
+  return make_kernel_thread(&watch, nullptr, monitor_stack_bytes);
+}
+
+void wake_monitor() noexcept {
+  if (sched->monitor_sleeps.exchange(0, std::memory_order_seq_cst) != 0)
+    kernel::futex_wake(&sched->monitor_sleeps, 1);
+}
+
+}  // namespace coir::threads

@@ -1,0 +1,145 @@
+/// Threads of a program as fibers on a few kernel threads.
+///
+/// Terms. A *carrier* is a kernel thread with a context of its own, its hub, which looks for
+/// fibers. A *token* is the right to run fibers; there are as many as cores. Nothing is owned by a
+/// carrier that others could not take: its queue can be emptied, timers and the epoll belong to
+/// all. So a carrier that is stuck in foreign code costs its token, which the monitor takes back
+/// and gives to another carrier; the stuck one notices at its next call into the runtime.
+///
+/// Parking. No lock is held over a switch, so a fiber publishes itself before it has left its
+/// stack:
+///   1  prepare_to_park():  running -> parking
+///   2  it links itself where it waits (a timer, a descriptor, an address)
+///   3  it tests its condition again, and perhaps abandons
+///   4  park(): switches to another context
+///   5  that context, first of all: parking -> parked. When somebody has made it `notified`
+///      meanwhile, that context queues it.
+/// wake(): parked -> notified and queue it | parking -> notified | else nothing.
+///
+/// Invariants
+///   1  A fiber is in at most one run queue, and in one only after it has left its stack.
+///   2  A waker touches a fiber only under the lock of the list in which it found it; the fiber
+///      takes that lock again to unlink itself before it goes on. So it does not vanish.
+///   3  Wakes may come without a cause: every wait tests its condition in a loop.
+///   4  running_count is the number of carriers in state running, at most `tokens`, except for a
+///      moment while the monitor hands over.
+///   5  A fiber that was switched back to reads self->on again: it may have moved.
+///   6  When a fiber is queued and a token is free, somebody is on the way to take it (is_waking),
+///      and clears is_waking on every path.
+///
+/// Rejected: to hand a whole worker over (what owns something exclusively needs a claim at every
+/// entry into the runtime); a ring per carrier (the kernel completes operations on the thread that
+/// submitted them, and a stuck one never does).
+#pragma once
+
+#include "hooks/threads/carrier.hpp"
+#include "hooks/threads/current.hpp"
+#include "hooks/threads/wiped.hpp"
+
+#include <coir/detail/clock.hpp>
+
+#include <atomic>
+#include <cstdint>
+
+namespace coir::threads {
+
+using coir::detail::deadline;
+
+inline constexpr int carriers_max = 4096;
+
+struct scheduler_state {
+  std::atomic<bool> is_on;  ///< the program's threads are fibers
+  int tokens;
+  int kernel_threads_max;
+  run_queue global_queue;
+
+  lock state_lock;  ///< guards changes of carrier states and all down to the next line
+  std::atomic<int> running_count;
+  carrier* idle;
+  bool has_reported_limit;
+
+  std::atomic<carrier*> poller;
+  std::atomic<std::int64_t> poller_until;  ///< when the poller wakes by itself
+  std::atomic<int> ready_count;            ///< fibers in run queues
+  std::atomic<int> is_waking;              ///< a carrier is on its way to ready fibers
+  std::atomic<int> monitor_sleeps;         ///< futex
+  std::atomic<bool> has_monitor;
+
+  lock carriers_lock;
+  std::atomic<int> carrier_count;
+  carrier* carriers[carriers_max];
+
+  lock threads_lock;  ///< guards the list of all threads but the main one
+  thread_fiber* newest;
+  std::atomic<int> live_threads;  ///< that have not ended, the main one included
+  std::atomic<bool> main_has_exited;
+};
+
+extern wiped<scheduler_state> sched;
+extern thread_fiber main_thread;
+
+/// The fiber that runs, or null: on kernel threads that are not ours, on a hub, before the start
+/// and in a child that has not started.
+inline thread_fiber* current() noexcept {
+  if (!sched->is_on.load(std::memory_order_relaxed)) return nullptr;
+  thread_fiber* const self = here.self;
+  return self && !self->is_hub ? self : nullptr;
+}
+
+// --- to be called on a fiber ----------------------------------------------------------------------
+
+enum class wake_cause {
+  woken,      ///< perhaps without a cause
+  timed_out,
+  cancelled,  ///< pthread_cancel: the caller returns to its hook, which ends the thread
+  signalled,  ///< a signal handler has run; self.restarts_calls says whether all had SA_RESTART
+};
+
+/// Step 1 of parking; `is_cancellable` in waits that are cancellation points.
+void prepare_to_park(thread_fiber& self, bool is_cancellable) noexcept;
+/// Instead of park(), after prepare_to_park().
+void abandon_park(thread_fiber& self) noexcept;
+/// Step 4; the caller unlinks itself afterwards, and tests its condition whatever the cause.
+wake_cause park(thread_fiber& self, deadline until) noexcept;
+/// True when pthread_cancel has been called for the fiber and it has not forbidden it.
+bool is_cancelled(const thread_fiber& fiber) noexcept;
+/// Lets others run first, if there are any.
+void yield() noexcept;
+/// After each call of the fiber that did not have to wait: gives way when it has had its time.
+void count_call() noexcept;
+/// At the edges of hooks: a fiber whose token was taken away while it computed gets one again.
+void rejoin_if_stuck() noexcept;
+/// Around a call that is known to block: the fiber keeps its carrier and gives the token away.
+void enter_region() noexcept;
+void leave_region() noexcept;
+class region {
+ public:
+  region() noexcept { enter_region(); }
+  ~region() { leave_region(); }
+  region(const region&) = delete;
+  region& operator=(const region&) = delete;
+};
+/// Ends the fiber: `after` runs on another context once this one has left its stack.
+[[noreturn]] void leave_for_good(void (*after)(thread_fiber&) noexcept) noexcept;
+
+// --- any kernel thread ----------------------------------------------------------------------------
+
+/// See above. The caller holds the lock of the list that links the fiber, or knows it otherwise.
+void wake(thread_fiber& fiber) noexcept;
+/// Makes the fiber, if it is parked or about to, look for signals and for its cancellation.
+void interrupt(thread_fiber& fiber) noexcept;
+/// Queues a fiber that was made and not yet run.
+void start_fiber(thread_fiber& fiber) noexcept;
+/// Wakes the poller, which looks at timers and its time limit again.
+void kick_poller() noexcept;
+
+// --- for the parts of the scheduler ---------------------------------------------------------------
+
+/// The first thing on every context after a switch.
+void finish_switch() noexcept;
+/// What a hub does for ever.
+[[noreturn]] void run_hub() noexcept;
+/// Takes the token of `c`, whose switch counter must still be `switches`; true when it did.
+bool take_token_from(carrier& c, std::uint64_t switches, std::uint16_t hog_rounds) noexcept;
+
+}  // namespace coir::threads
