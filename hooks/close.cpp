@@ -41,6 +41,29 @@ bool replaces(int from, int to) noexcept {
   return from != to && to >= 0 && ::fcntl(from, F_GETFD) >= 0 && !is_borrowed_memory();
 }
 
+/// True for descriptors of the runtime of threads, which the program does not know: those who close
+/// all that there are must not meet them.
+bool is_hidden(int fd) noexcept {
+  io::thread_scheduler* const threads = io::registered_threads();
+  const auto number = static_cast<unsigned>(fd);
+  return threads && threads->hidden_descriptor(number, number) >= 0;
+}
+
+/// Calls `close_part(first, last)` for each part of a range between hidden descriptors; the first
+/// error ends it.
+template <class ClosePart>
+int around_hidden(unsigned first, unsigned last, ClosePart close_part) noexcept {
+  io::thread_scheduler* const threads = io::registered_threads();
+  while (first <= last) {
+    const int hidden = threads ? threads->hidden_descriptor(first, last) : -1;
+    if (hidden < 0) return close_part(first, last);
+    const auto at = static_cast<unsigned>(hidden);
+    if (at > first && close_part(first, at - 1) != 0) return -1;
+    first = at + 1;
+  }
+  return 0;
+}
+
 void forget_from(unsigned first, unsigned last) noexcept {
   if (first <= last && !is_borrowed_memory()) io::forget_range(first, last);
 }
@@ -49,7 +72,8 @@ void forget_from(unsigned first, unsigned last) noexcept {
 
 COIR_HOOK int close(int fd) {
   if (fd < 0 || is_borrowed_memory()) return real::close(fd);
-  if (on_fiber()) return finish(io::close(fd));
+  if (is_hidden(fd)) return finish(-EBADF);
+  if (on_fiber_or_cancelled()) return finish(io::close(fd));
   io::forget(fd);
   return real::close(fd);
 }
@@ -68,10 +92,22 @@ COIR_HOOK int dup3(int from, int to, int flags) noexcept {
 
 COIR_HOOK int close_range(unsigned first, unsigned last, int flags) noexcept {
   if ((flags & ~static_cast<int>(CLOSE_RANGE_UNSHARE)) == 0) forget_from(first, last);
-  return real::close_range(first, last, flags);
+  if (first > last) return real::close_range(first, last, flags);
+  return around_hidden(first, last, [flags](unsigned from, unsigned to) {
+    return real::close_range(from, to, flags);
+  });
 }
 
 COIR_HOOK void closefrom(int first) noexcept {
-  forget_from(first < 0 ? 0U : static_cast<unsigned>(first), ~0U);
-  real::closefrom(first);
+  const unsigned from = first < 0 ? 0U : static_cast<unsigned>(first);
+  forget_from(from, ~0U);
+  const bool is_all_visible =
+      !io::registered_threads() || io::registered_threads()->hidden_descriptor(from, ~0U) < 0;
+  if (is_all_visible) {
+    real::closefrom(first);
+  } else {
+    around_hidden(from, ~0U, [](unsigned low, unsigned high) {
+      return real::close_range(low, high, 0);
+    });
+  }
 }

@@ -1,25 +1,33 @@
 #include "hooks/finish.hpp"
 
 #include "runtime/io/io.hpp"
+#include "runtime/io/thread_scheduler.hpp"
 
 #include <cerrno>
 
 namespace coir::hooks {
 namespace {
 
-int errno_of(ssize_t result) noexcept {
+int errno_of(ssize_t result) {
+  if (result == -ECANCELED) {
+    if (io::thread_scheduler* const threads = io::threads_of_caller()) {
+      threads->test_cancel();
+      return EINTR;
+    }
+  }
+  if (!io::on_worker()) return static_cast<int>(-result);
   return result == -ECANCELED ? io::interruption_error() : static_cast<int>(-result);
 }
 
 }  // namespace
 
-ssize_t finish(ssize_t result) noexcept {
+ssize_t finish(ssize_t result) {
   if (result >= 0) return result;
   errno = errno_of(result);
   return -1;
 }
 
-int finish(int result) noexcept {
+int finish(int result) {
   if (result >= 0) return result;
   errno = errno_of(result);
   return -1;

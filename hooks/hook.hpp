@@ -22,6 +22,7 @@
 
 #include "hooks/finish.hpp"
 #include "hooks/real.hpp"
+#include "runtime/io/thread_scheduler.hpp"
 
 #include <coir/offload.hpp>
 
@@ -38,9 +39,11 @@
 namespace coir::hooks {
 
 /// True when a hooked call is to cooperate: the thread is a worker, and the running fiber has no
-/// `off` scope open. Any thread, before constructors too; in a forked child the thread is no worker
-/// any more.
+/// `off` scope open; or it is itself a fiber of the preload library. Any thread, before constructors
+/// too; in a forked child the thread is no worker any more.
 bool on_fiber() noexcept;
+/// The same in a call that is a cancellation point: ends the thread when it has been cancelled.
+bool on_fiber_or_cancelled();
 
 /// What a libc function returned on an offload thread, and the errno that it left there.
 template <class Result>
@@ -51,13 +54,16 @@ struct offloaded_result {
 
 /// Runs `call` on an offload thread while the fiber is parked; a kill waits until it has returned,
 /// for libc writes into the caller's buffers. Without a thread to run on it blocks this one
-/// instead, which is slower but right.
+/// instead, which is slower but right. On a thread that is a fiber it blocks the kernel thread,
+/// which is given up for it.
 template <class Call>
 auto offloaded(Call call) noexcept -> offloaded_result<decltype(call())> {
   auto keep_errno = [&] {
     auto value = call();
     return offloaded_result<decltype(call())>{value, errno};
   };
+  if (io::thread_scheduler* const threads = io::threads_of_caller())
+    return io::call_blocking(*threads, keep_errno);
   try {
     return coir::offload(keep_errno);
   } catch (const std::system_error&) {

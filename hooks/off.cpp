@@ -50,8 +50,16 @@ off::~off() {
 }
 
 bool on_fiber() noexcept {
-  if (!io::on_worker()) return false;
+  if (!io::on_worker()) return io::threads_of_caller() != nullptr;
   return off_scopes::is_empty() || !off_scopes::has(this_fiber::id());
+}
+
+bool on_fiber_or_cancelled() {
+  if (io::thread_scheduler* const threads = io::threads_of_caller()) {
+    threads->test_cancel();
+    return true;
+  }
+  return on_fiber();
 }
 
 }  // namespace coir::hooks

@@ -81,6 +81,10 @@ int finish_look_up(offloaded_result<int> result) noexcept {
 COIR_HOOK int getaddrinfo(const char* node, const char* service, const addrinfo* hints,
                           addrinfo** result) {
   if (!on_fiber()) return real::getaddrinfo(node, service, hints, result);
+  if (io::threads_of_caller()) {
+    return finish_look_up(
+        offloaded([&] { return real::getaddrinfo(node, service, hints, result); }));
+  }
   int error = 0;
   const int code = io::getaddrinfo(node, service, hints, result, &error, detail::never,
                                    real::getaddrinfo.get(), &::freeaddrinfo);

@@ -50,7 +50,7 @@ int sleep_until(clockid_t clock, const timespec& when) noexcept {
 }  // namespace
 
 COIR_HOOK unsigned sleep(unsigned seconds) {
-  if (!on_fiber()) return real::sleep(seconds);
+  if (!on_fiber_or_cancelled()) return real::sleep(seconds);
   timespec left{};
   const timespec length{seconds, 0};
   if (sleep_for(length, &left) == 0) return 0;
@@ -58,12 +58,12 @@ COIR_HOOK unsigned sleep(unsigned seconds) {
 }
 
 COIR_HOOK int usleep(useconds_t us) {
-  if (!on_fiber()) return real::usleep(us);
+  if (!on_fiber_or_cancelled()) return real::usleep(us);
   return finish(sleep_for(to_timespec(us * 1000L), nullptr));
 }
 
 COIR_HOOK int nanosleep(const timespec* length, timespec* left) {
-  if (!on_fiber()) return real::nanosleep(length, left);
+  if (!on_fiber_or_cancelled()) return real::nanosleep(length, left);
   if (!is_valid(*length)) return finish(-EINVAL);
   return finish(sleep_for(*length, left));
 }
@@ -72,7 +72,7 @@ COIR_HOOK int __nanosleep(const timespec*, timespec*) COIR_HOOK_ALIAS(nanosleep)
 // Returns its error and leaves errno alone. The clocks of processor time run only while somebody
 // else works, so that they are waited for on an offload thread.
 COIR_HOOK int clock_nanosleep(clockid_t clock, int flags, const timespec* request, timespec* left) {
-  if (!on_fiber()) return real::clock_nanosleep(clock, flags, request, left);
+  if (!on_fiber_or_cancelled()) return real::clock_nanosleep(clock, flags, request, left);
   if (!is_wall_clock(clock)) {
     return offloaded([&] { return real::clock_nanosleep(clock, flags, request, left); }).value;
   }

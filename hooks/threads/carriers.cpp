@@ -302,6 +302,7 @@ void rest_while_stuck(carrier& c) noexcept {
   put_idle(c);
   empty_queue(c);
   sched->state_lock.release();
+  block_all_signals(c);
   sleep_as_idle(c);
 }
 
@@ -325,6 +326,7 @@ void rest(carrier& c) noexcept {
   }
   put_idle(c);
   sched->state_lock.release();
+  block_all_signals(c);
   sleep_as_idle(c);
 }
 

@@ -192,6 +192,15 @@ void close_inherited_descriptors() noexcept {
 
 bool is_runtime_descriptor(int fd) noexcept { return fd >= 0 && (fd == epoll_fd || fd == kick_fd); }
 
+int lowest_runtime_descriptor(unsigned first, unsigned last) noexcept {
+  int lowest = -1;
+  for (const int own : {epoll_fd, kick_fd}) {
+    const auto number = static_cast<unsigned>(own);
+    if (own >= 0 && number >= first && number <= last && (lowest < 0 || own < lowest)) lowest = own;
+  }
+  return lowest;
+}
+
 int await_descriptor(int& fd, short events, deadline until) noexcept {
   thread_fiber& self = *here.self;
   descriptor_wait wait;

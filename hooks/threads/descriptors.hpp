@@ -21,6 +21,8 @@ int start_descriptors() noexcept;
 void close_inherited_descriptors() noexcept;
 /// True for the runtime's own.
 bool is_runtime_descriptor(int fd) noexcept;
+/// The lowest of them from `first` to `last`; -1 when there is none.
+int lowest_runtime_descriptor(unsigned first, unsigned last) noexcept;
 
 /// Parks the running fiber until `fd` has one of `events` (POLLIN, …) or an error: 0. -ETIMEDOUT;
 /// -EINTR and -ERESTART after a signal handler without and with SA_RESTART; -ECANCELED by

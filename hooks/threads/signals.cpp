@@ -36,6 +36,7 @@ struct program_action {
   std::atomic<bool> is_taken_over;  ///< the kernel calls our handler for it
 };
 constinit program_action actions[signals_max + 1]{};
+constinit std::atomic<bool> has_taken_over{false};
 constinit siginfo_t last_info[signals_max + 1]{};
 void (*restorer)() = nullptr;
 
@@ -247,6 +248,7 @@ bool start_signals() noexcept {
   set_kernel_mask(0, &main_thread.blocked);
   set_kernel_mask(main_thread.blocked, nullptr);
   count_mask(main_thread.blocked, 1);
+  has_taken_over.store(true, std::memory_order_release);
   for (int signal = 1; signal <= signals_max; ++signal) {
     if ((reserved | unblockable) & bit_of(signal)) continue;
     if (actions[signal].is_taken_over.load(std::memory_order_relaxed)) continue;  // a fork's child
@@ -331,7 +333,9 @@ void run_pending_handlers_now(thread_fiber& self) noexcept {
   }
 }
 
-void set_signal_mask(thread_fiber& self, signal_set blocked) noexcept {
+bool manages_handlers() noexcept { return has_taken_over.load(std::memory_order_acquire); }
+
+void exchange_mask(thread_fiber& self, signal_set blocked) noexcept {
   blocked &= ~(unblockable | reserved);
   const signal_set before = self.blocked;
   if (before == blocked) return;
@@ -341,11 +345,28 @@ void set_signal_mask(thread_fiber& self, signal_set blocked) noexcept {
   enter_runtime();
   adopt_signal_mask(*self.on, self);
   leave_runtime();
+}
+
+void set_signal_mask(thread_fiber& self, signal_set blocked) noexcept {
+  exchange_mask(self, blocked);
   route_process_signals();
   run_pending_handlers(self);
 }
 
-int send_signal(thread_fiber& fiber, int signal) noexcept {
+signal_set pending_signals(const thread_fiber& self) noexcept {
+  return self.pending.load(std::memory_order_acquire) |
+         state->process_pending.load(std::memory_order_acquire);
+}
+
+void interrupt_for_cancellation(thread_fiber& fiber) noexcept {
+  constexpr int cancel_signal = 32;  // libc's own
+  carrier* const c = fiber.on;
+  if (c && c->running == &fiber && here.self != &fiber)
+    kernel::call(SYS_tgkill, ::getpid(), c->tid, cancel_signal);
+  interrupt(fiber);
+}
+
+int send_signal(thread_fiber& fiber, int signal, const sigval* value) noexcept {
   if (signal < 0 || signal > signals_max) return EINVAL;
   if (signal == 0) return 0;
   const kernel_action action = action_of(signal);
@@ -360,6 +381,7 @@ int send_signal(thread_fiber& fiber, int signal) noexcept {
   info.si_code = SI_TKILL;
   info.si_pid = ::getpid();
   info.si_uid = ::getuid();
+  if (value) info.si_value = *value;
   last_info[signal] = info;
   fiber.pending.fetch_or(bit_of(signal), std::memory_order_seq_cst);
   if (&fiber == here.self) {

@@ -79,10 +79,19 @@ void count_mask(signal_set blocked, int change) noexcept;
 
 // --- for the hooks --------------------------------------------------------------------------------
 
-/// Changes the mask of the running fiber.
+/// True once handlers of the program are called by way of ours, in this process or in the one that
+/// it was forked from.
+bool manages_handlers() noexcept;
+/// Changes the mask of the running fiber without looking for signals that it lets in.
+void exchange_mask(thread_fiber& self, signal_set blocked) noexcept;
+/// The same, and runs their handlers.
 void set_signal_mask(thread_fiber& self, signal_set blocked) noexcept;
 /// Sends a signal to a fiber. 0 or a positive errno.
-int send_signal(thread_fiber& fiber, int signal) noexcept;
+int send_signal(thread_fiber& fiber, int signal, const sigval* value = nullptr) noexcept;
+/// Makes a fiber that was cancelled notice it, in a park of ours or in a call of libc's.
+void interrupt_for_cancellation(thread_fiber& fiber) noexcept;
+/// Signals that wait for the fiber, or for the process, with us.
+signal_set pending_signals(const thread_fiber& self) noexcept;
 /// What the program has set for a signal; as sigaction(2) for it. 0 or -errno.
 int change_action(int signal, const kernel_action* next, kernel_action* old) noexcept;
 /// Takes one of `set` that waits for the fiber or for the process; 0 when there is none.

@@ -72,8 +72,8 @@ void release_robust_locks(const thread_fiber& thread) noexcept {
     constexpr std::uintptr_t priority_inheritance = 1;
     entry = reinterpret_cast<void**>(reinterpret_cast<std::uintptr_t>(entry) &
                                      ~priority_inheritance);
-    auto* const word = reinterpret_cast<std::atomic<std::uint32_t>*>(
-        reinterpret_cast<char*>(entry) + head->futex_offset);
+    void* const place = reinterpret_cast<char*>(entry) + head->futex_offset;
+    auto* const word = static_cast<std::atomic<std::uint32_t>*>(place);
     auto* const next = static_cast<void**>(*entry);
     std::uint32_t value = word->load(std::memory_order_relaxed);
     if ((value & FUTEX_TID_MASK) == static_cast<std::uint32_t>(thread.tid)) {

@@ -10,6 +10,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include <csignal>
+
 #include <sys/types.h>
 
 namespace coir::threads {
@@ -66,6 +68,7 @@ struct thread_fiber {
   std::atomic<std::uint64_t> pending{};  ///< signals sent to it that it has not handled
   bool has_run_handler = false;          ///< of a signal, in this park
   bool restarts_calls = true;            ///< all that ran in this park had SA_RESTART
+  stack_t signal_stack = {};             ///< what it has given to sigaltstack
   char name[16] = {};
 
   thread_memory memory;
@@ -75,8 +78,8 @@ struct thread_fiber {
   thread_fiber* newer = nullptr;
 
   static thread_fiber& owner_of(coir::detail::timer_node& node) noexcept {
-    auto* const start = reinterpret_cast<std::byte*>(&node) - offsetof(thread_fiber, timer);
-    return *reinterpret_cast<thread_fiber*>(start);
+    void* const start = reinterpret_cast<std::byte*>(&node) - offsetof(thread_fiber, timer);
+    return *static_cast<thread_fiber*>(start);
   }
 };
 

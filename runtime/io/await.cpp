@@ -32,12 +32,12 @@ std::int64_t abandon(operation& op, worker& w, wait_status how) noexcept {
 
 }  // namespace
 
-int patience::ask_descriptor(int fd, short events) noexcept {
+int patience::ask_descriptor(short events) noexcept {
   is_asked_ = true;
-  const int flags = kernel::fcntl(fd, F_GETFL, 0);
+  const int flags = kernel::fcntl(fd_, F_GETFL, 0);
   if (flags < 0) return flags;
   if (flags & O_NONBLOCK) return -EAGAIN;
-  if (const std::int64_t timeout_ns = socket_timeout_ns(fd, events)) {
+  if (const std::int64_t timeout_ns = socket_timeout_ns(fd_, events)) {
     const detail::deadline by_socket = detail::now_ns() + timeout_ns;
     if (by_socket < mode_.until) {
       mode_.until = by_socket;
@@ -45,6 +45,29 @@ int patience::ask_descriptor(int fd, short events) noexcept {
     }
   }
   return 0;
+}
+
+void patience::close_duplicate() noexcept { kernel::close(fd_); }
+
+int patience::await_as_thread(thread_scheduler& threads, short events) noexcept {
+  const int before = fd_;
+  const int result = threads.await_ready(fd_, events, mode_.until);
+  if (fd_ != before) {
+    if (owns_duplicate_) kernel::close(before);
+    owns_duplicate_ = true;
+  }
+  if (result == -ETIMEDOUT) return timeout_error_;
+  // A handler with SA_RESTART does not end a call, unless that has a time limit: signal(7).
+  if (result == -ERESTART) return mode_.restarts && mode_.until == detail::never ? 0 : -EINTR;
+  return result;
+}
+
+void count_call() noexcept {
+  if (worker* const w = worker::current_or_null()) {
+    w->count_call();
+  } else if (thread_scheduler* const threads = threads_of_caller()) {
+    threads->count_call();
+  }
 }
 
 std::int64_t await(operation& op, detail::deadline until) noexcept {
@@ -73,19 +96,22 @@ int interruption_error() noexcept {
   return first.error_number;
 }
 
-int pause(int fd, const patience& left) noexcept {
+int pause(const patience& left) noexcept {
   constexpr std::int64_t pause_ns = 1'000'000;
   if (detail::now_ns() >= left.until()) return left.timeout_error();
+  const int fd = left.fd();
   const std::uint32_t generation = detail::fd_table::generation(fd);
   const int error = sleep_until(std::min(left.until(), detail::now_ns() + pause_ns));
   if (error < 0) return error;
   return detail::fd_table::generation(fd) == generation ? 0 : -EBADF;
 }
 
-int await_ready(int fd, short events, patience& left) noexcept {
-  if (const int refused = left.before_wait(fd, events); refused < 0) return refused;
+int await_ready(short events, patience& left) noexcept {
+  if (const int refused = left.before_wait(events); refused < 0) return refused;
+  if (thread_scheduler* const threads = threads_of_caller())
+    return left.await_as_thread(*threads, events);
   operation op;
-  op.fd = fd;
+  op.fd = left.fd();
   op.events = static_cast<std::uint16_t>(events);
   const std::int64_t result = await(op, left.until());
   if (result == -ETIMEDOUT) return left.timeout_error();

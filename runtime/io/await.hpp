@@ -3,30 +3,45 @@
 #pragma once
 
 #include "runtime/io/io.hpp"
+#include "runtime/io/thread_scheduler.hpp"
 #include "runtime/sched/worker.hpp"
 
 #include <cerrno>
 
 namespace coir::io {
 
-/// How long the caller of one cooperative call still waits. With POSIX manners the descriptor is
-/// asked, once, when the call would block for the first time.
+/// One cooperative call on a descriptor: how long its caller still waits. With POSIX manners the
+/// descriptor is asked, once, when the call would block for the first time.
 class patience {
  public:
-  explicit patience(wait_mode mode) noexcept : mode_(mode) {}
+  patience(int fd, wait_mode mode) noexcept : fd_(fd), mode_(mode) {}
+  patience(const patience&) = delete;
+  patience& operator=(const patience&) = delete;
+  ~patience() {
+    if (owns_duplicate_) close_duplicate();
+  }
+
+  /// The descriptor of the call. To a thread that waits in a call, a close by another thread does
+  /// not matter: from then on this is a duplicate.
+  int fd() const noexcept { return fd_; }
 
   /// To be called before a wait; -EAGAIN when the descriptor is O_NONBLOCK.
-  int before_wait(int fd, short events) noexcept {
-    return mode_.posix && !is_asked_ ? ask_descriptor(fd, events) : 0;
+  int before_wait(short events) noexcept {
+    return mode_.posix && !is_asked_ ? ask_descriptor(events) : 0;
   }
+  /// Waits as one of `threads`, once; 0 or -errno.
+  int await_as_thread(thread_scheduler& threads, short events) noexcept;
   detail::deadline until() const noexcept { return mode_.until; }
   /// The error of a wait that the deadline ended.
   int timeout_error() const noexcept { return timeout_error_; }
 
  private:
-  int ask_descriptor(int fd, short events) noexcept;
+  int ask_descriptor(short events) noexcept;
+  void close_duplicate() noexcept;
 
+  int fd_;
   wait_mode mode_;
+  bool owns_duplicate_ = false;
   bool is_asked_ = false;
   int timeout_error_ = -ETIMEDOUT;
 };
@@ -37,36 +52,39 @@ class patience {
 /// it.
 std::int64_t await(detail::operation& op, detail::deadline until) noexcept;
 
-/// Parks until `fd` has one of `events` or an error; 0 or -errno.
-int await_ready(int fd, short events, patience& left) noexcept;
+/// Parks until the descriptor has one of `events` or an error; 0 or -errno.
+int await_ready(short events, patience& left) noexcept;
 
-/// Parks for a millisecond, for what gives no notice; 0, -ECANCELED, -EBADF when `fd` was closed
-/// meanwhile, or the error of a deadline that has passed.
-int pause(int fd, const patience& left) noexcept;
+/// Parks for a millisecond, for what gives no notice; 0, -ECANCELED, -EBADF when the descriptor was
+/// closed meanwhile, or the error of a deadline that has passed.
+int pause(const patience& left) noexcept;
 
-/// Calls `attempt` until it does not say -EAGAIN, awaiting `events` in between. Some descriptors
+/// To be called after each call that did not have to wait: the fairness budget.
+void count_call() noexcept;
+
+/// Calls `attempt(fd)` until it does not say -EAGAIN, awaiting `events` in between. Some descriptors
 /// call themselves ready when they are not (a unix datagram socket whose receiver's queue is full):
 /// after several such answers it looks again only now and then.
 template <class Attempt>
-ssize_t cooperate(int fd, short events, patience& left, Attempt attempt) noexcept {
+ssize_t cooperate(short events, patience& left, Attempt attempt) noexcept {
   constexpr int answers_believed = 8;  // rivals for one descriptor cause some, too
   for (int answers = 0;; ++answers) {
-    const ssize_t result = attempt();
+    const ssize_t result = attempt(left.fd());
     if (result != -EAGAIN) {
-      detail::worker::current_or_null()->count_call();
+      count_call();
       return result;
     }
-    if (const int error = await_ready(fd, events, left); error < 0) return error;
+    if (const int error = await_ready(events, left); error < 0) return error;
     if (answers < answers_believed) continue;
-    if (const int error = pause(fd, left); error < 0) return error;
+    if (const int error = pause(left); error < 0) return error;
   }
 }
 
 /// The same for a call that consists of one attempt.
 template <class Attempt>
 ssize_t cooperate(int fd, short events, wait_mode mode, Attempt attempt) noexcept {
-  patience left(mode);
-  return cooperate(fd, events, left, attempt);
+  patience left(fd, mode);
+  return cooperate(events, left, attempt);
 }
 
 }  // namespace coir::io

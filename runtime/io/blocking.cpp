@@ -13,7 +13,7 @@ using detail::operation;
 using detail::operation_kind;
 
 /// The plain system call; blocks its thread.
-std::int64_t call_blocking(const operation& op) noexcept {
+std::int64_t make_call(const operation& op) noexcept {
   const auto* parts = static_cast<const iovec*>(op.buffer);
   const int count = static_cast<int>(op.size);
   switch (op.kind) {
@@ -31,9 +31,11 @@ std::int64_t call_blocking(const operation& op) noexcept {
 }  // namespace
 
 std::int64_t perform(operation& op, detail::deadline until) noexcept {
+  if (thread_scheduler* const threads = threads_of_caller())
+    return io::call_blocking(*threads, [&op] { return make_call(op); });
   const std::int64_t result = await(op, until);
   if (result != -EOPNOTSUPP) return result;
-  return offload_or_error([&op] { return call_blocking(op); });
+  return offload_or_error([&op] { return make_call(op); });
 }
 
 }  // namespace coir::io

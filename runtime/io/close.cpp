@@ -2,6 +2,7 @@
 // pending request no longer holds its file. Waits that began before carry an old generation, so
 // that the next owner of the number is safe from them.
 #include "runtime/io/io.hpp"
+#include "runtime/io/thread_scheduler.hpp"
 #include "runtime/kernel/calls.hpp"
 #include "runtime/sched/worker.hpp"
 
@@ -12,6 +13,9 @@ namespace coir::io {
 namespace {
 
 using detail::worker;
+
+// Of a range that is closed at once; a table of more descriptors than this is rare.
+constexpr unsigned descriptors_looked_at = 65536;
 
 /// Tells another worker that a number is closed.
 struct closed_notice final : detail::remote_call {
@@ -30,6 +34,7 @@ struct closed_notice final : detail::remote_call {
 
 void forget(int fd) noexcept {
   if (fd < 0) return;
+  if (thread_scheduler* const threads = registered_threads()) threads->before_close(fd);
   detail::fd_table::advance_generation(fd);
   const std::uint32_t generation = detail::fd_table::generation(fd);
   std::uint32_t waiting = detail::fd_table::waiters(fd);
@@ -43,7 +48,8 @@ void forget(int fd) noexcept {
 }
 
 void forget_range(unsigned first, unsigned last) noexcept {
-  const auto end = static_cast<unsigned>(detail::fd_table::end());
+  const auto end = registered_threads() ? descriptors_looked_at
+                                        : static_cast<unsigned>(detail::fd_table::end());
   for (unsigned fd = first; fd < end && fd <= last; ++fd) forget(static_cast<int>(fd));
 }
 
@@ -53,5 +59,7 @@ int close(int fd) noexcept {
 }
 
 bool on_worker() noexcept { return worker::current_or_null() != nullptr; }
+
+bool may_park() noexcept { return on_worker() || threads_of_caller() != nullptr; }
 
 }  // namespace coir::io

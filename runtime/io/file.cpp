@@ -81,7 +81,7 @@ ssize_t read_file(int fd, const iovec* parts, int count, off_t offset, wait_mode
   if (cached < 0) cached = 0;
   const auto got = static_cast<std::size_t>(cached);
   if (got > 0 && got == total_size(parts, parts_count)) {
-    detail::worker::current_or_null()->count_call();
+    count_call();
     return cached;
   }
   return read_uncached(fd, parts, parts_count, offset, got, mode);
@@ -92,7 +92,7 @@ ssize_t write_file(int fd, const iovec* parts, int count, off_t offset, wait_mod
   if (total_size(parts, parts_count) <= cached_write_max && !is_direct_or_synchronous(fd)) {
     const ssize_t written = offset == at_position ? kernel::writev(fd, parts, count)
                                                   : kernel::pwritev2(fd, parts, count, offset, 0);
-    detail::worker::current_or_null()->count_call();
+    count_call();
     return written;
   }
   return perform_parts(operation_kind::writev, fd, parts, parts_count, offset, mode);
@@ -105,21 +105,21 @@ bool is_ready(int fd, short events) noexcept {
 }
 
 ssize_t read_pollable(int fd, const iovec* parts, int count, wait_mode mode) noexcept {
-  return cooperate(fd, POLLIN, mode, [&]() -> ssize_t {
-    const ssize_t got = kernel::preadv2(fd, parts, count, at_position, RWF_NOWAIT);
+  return cooperate(fd, POLLIN, mode, [&](int at) -> ssize_t {
+    const ssize_t got = kernel::preadv2(at, parts, count, at_position, RWF_NOWAIT);
     if (got != -EOPNOTSUPP) return got;
-    return is_ready(fd, POLLIN) ? kernel::readv(fd, parts, count) : -EAGAIN;
+    return is_ready(at, POLLIN) ? kernel::readv(at, parts, count) : -EAGAIN;
   });
 }
 
 ssize_t write_pollable(int fd, const iovec* parts, std::size_t count, wait_mode mode) noexcept {
-  patience left(mode);
+  patience left(fd, mode);
   return transfer_all(parts, count, [&](const iovec* rest, std::size_t rest_count) {
     const int n = static_cast<int>(rest_count);
-    return cooperate(fd, POLLOUT, left, [&]() -> ssize_t {
-      const ssize_t written = kernel::pwritev2(fd, rest, n, at_position, RWF_NOWAIT);
+    return cooperate(POLLOUT, left, [&](int at) -> ssize_t {
+      const ssize_t written = kernel::pwritev2(at, rest, n, at_position, RWF_NOWAIT);
       if (written != -EOPNOTSUPP) return written;
-      return is_ready(fd, POLLOUT) ? kernel::writev(fd, rest, n) : -EAGAIN;
+      return is_ready(at, POLLOUT) ? kernel::writev(at, rest, n) : -EAGAIN;
     });
   });
 }

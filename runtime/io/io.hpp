@@ -10,8 +10,9 @@
 ///   -ECANCELED  the fiber is being killed, or a scope's deadline has passed; the C++ edge then
 ///               calls detail::throw_if_interrupted(), the C edge interruption_error()
 ///   -EBADF      the descriptor was closed through io::close while the fiber waited for it
-/// To be called on a worker thread only (worker::current_or_null() is set); any fiber, the main
-/// fiber included.
+///   -EINTR      on a thread that is a fiber: a signal handler ran
+/// To be called where may_park() is true: on a worker, on any fiber, the main fiber included; or on
+/// a thread that is a fiber (thread_scheduler.hpp), where -ECANCELED means pthread_cancel.
 #pragma once
 
 #include <coir/detail/clock.hpp>
@@ -34,6 +35,8 @@ struct wait_mode {
   /// Consult the descriptor where the call would block: fail with -EAGAIN when it is O_NONBLOCK,
   /// and honour its SO_RCVTIMEO or SO_SNDTIMEO. Costs system calls only then.
   bool posix = false;
+  /// False for calls that a signal handler ends although it has SA_RESTART: signal(7).
+  bool restarts = true;
 };
 
 /// The manners of a hooked libc call.
@@ -102,5 +105,8 @@ COIR_API int interruption_error() noexcept;
 /// True when the calling thread is a worker, so that cooperative calls make sense; hooks go
 /// straight to the kernel otherwise. Never makes a worker.
 COIR_API bool on_worker() noexcept;
+/// True when cooperative calls may be made: on a worker, and on a thread that is a fiber
+/// (thread_scheduler.hpp).
+COIR_API bool may_park() noexcept;
 
 }  // namespace coir::io

@@ -70,6 +70,10 @@ class poll_set {
 
 /// Parks until one of the descriptors may be ready; 0, -ETIMEDOUT or another -errno.
 int await_any(const pollfd* fds, nfds_t count, deadline until) noexcept {
+  if (thread_scheduler* const threads = threads_of_caller()) {
+    const int result = threads->await_any(fds, count, until);
+    return result == -ERESTART ? -EINTR : result;
+  }
   worker& w = *worker::current_or_null();
   poll_set set(w, fds, count);
   if (set.error() < 0) return set.error();
@@ -102,7 +106,7 @@ int poll(pollfd* fds, nfds_t count, deadline until) noexcept {
   for (;;) {
     const int ready = kernel::poll_now(fds, count);
     if (ready != 0 || until == 0) {
-      worker::current_or_null()->count_call();
+      count_call();
       return ready;
     }
     const int waited = await_any(fds, count, until);
@@ -113,14 +117,15 @@ int poll(pollfd* fds, nfds_t count, deadline until) noexcept {
 }
 
 int epoll_wait(int epoll_fd, epoll_event* events, int capacity, deadline until) noexcept {
-  const ssize_t count = cooperate(epoll_fd, POLLIN, wait_mode{until}, [&]() -> ssize_t {
-    const int ready = kernel::epoll_wait(epoll_fd, events, capacity, 0);
+  const ssize_t count = cooperate(epoll_fd, POLLIN, wait_mode{until, false, false}, [&](int at) -> ssize_t {
+    const int ready = kernel::epoll_wait(at, events, capacity, 0);
     return ready == 0 && until != 0 ? -EAGAIN : ready;
   });
   return count == -ETIMEDOUT ? 0 : static_cast<int>(count);
 }
 
 int sleep_until(deadline until) noexcept {
+  if (thread_scheduler* const threads = threads_of_caller()) return threads->sleep_until(until);
   worker& w = *worker::current_or_null();
   wait_status how;
   do {
@@ -130,6 +135,10 @@ int sleep_until(deadline until) noexcept {
 }
 
 int yield() noexcept {
+  if (thread_scheduler* const threads = threads_of_caller()) {
+    threads->yield();
+    return 0;
+  }
   worker& w = *worker::current_or_null();
   w.yield();
   return w.running->is_interrupted ? -ECANCELED : 0;

@@ -12,11 +12,15 @@ namespace {
 using detail::operation;
 using detail::operation_kind;
 
-/// `call` with MSG_DONTWAIT, cooperatively unless the caller's own flags say not to wait.
+/// `call(fd, flags)` with MSG_DONTWAIT, cooperatively unless the caller's own flags say not to wait.
 template <class Call>
-ssize_t transfer(int fd, short events, int flags, patience& left, Call call) noexcept {
-  if (flags & MSG_DONTWAIT) return call(flags);
-  return cooperate(fd, events, left, [&] { return call(flags | MSG_DONTWAIT); });
+ssize_t transfer(short events, int flags, patience& left, Call call) noexcept {
+  if (flags & MSG_DONTWAIT) {
+    const ssize_t result = call(left.fd(), flags);
+    if (result >= 0) count_call();
+    return result;
+  }
+  return cooperate(events, left, [&](int fd) { return call(fd, flags | MSG_DONTWAIT); });
 }
 
 int socket_option(int fd, int option) noexcept {
@@ -40,16 +44,27 @@ msghdr continuation_of(const msghdr& message, const iovec* parts, std::size_t co
 
 /// recvmsg with MSG_WAITALL: MSG_DONTWAIT would end it early, so that the rest is asked for until
 /// the end or an error. Only streams know the flag.
-ssize_t receive_all(int fd, msghdr* message, int flags, patience& left) noexcept {
+ssize_t receive_all(msghdr* message, int flags, patience& left) noexcept {
   bool is_first = true;
   const msghdr asked = *message;
   return transfer_all(asked.msg_iov, asked.msg_iovlen, [&](const iovec* parts, std::size_t count) {
     msghdr rest = continuation_of(asked, parts, count);
-    if (!is_first && socket_option(fd, SO_TYPE) != SOCK_STREAM) return ssize_t{0};
+    if (!is_first && socket_option(left.fd(), SO_TYPE) != SOCK_STREAM) return ssize_t{0};
     msghdr* const current = std::exchange(is_first, false) ? message : &rest;
-    return transfer(fd, POLLIN, flags, left,
-                    [&](int f) { return kernel::recvmsg(fd, current, f); });
+    return transfer(POLLIN, flags, left,
+                    [&](int fd, int f) { return kernel::recvmsg(fd, current, f); });
   });
+}
+
+/// Without a ring: the look right before the call keeps another fiber's accept from making this one
+/// block. Against other threads and processes that accept from the same blocking descriptor there
+/// is no such protection.
+int accept_when_ready(sockaddr* peer, socklen_t* peer_size, int flags, patience& left) noexcept {
+  return static_cast<int>(cooperate(POLLIN, left, [&](int fd) -> ssize_t {
+    pollfd look{fd, POLLIN, 0};
+    if (kernel::poll_now(&look, 1) == 0) return -EAGAIN;
+    return kernel::accept4(fd, peer, peer_size, flags);
+  }));
 }
 
 }  // namespace
@@ -71,19 +86,21 @@ ssize_t recvfrom(int fd, void* data, std::size_t size, int flags, sockaddr* from
     if (got >= 0 && from_size) *from_size = message.msg_namelen;
     return got;
   }
-  patience left(mode);
-  return transfer(fd, POLLIN, flags, left,
-                  [&](int f) { return kernel::recvfrom(fd, data, size, f, from, from_size); });
+  patience left(fd, mode);
+  return transfer(POLLIN, flags, left, [&](int at, int f) {
+    return kernel::recvfrom(at, data, size, f, from, from_size);
+  });
 }
 
 ssize_t recvmsg(int fd, msghdr* message, int flags, wait_mode mode) noexcept {
-  patience left(mode);
+  patience left(fd, mode);
   // MSG_ERRQUEUE never blocks, and is announced by POLLERR alone.
   if (flags & MSG_ERRQUEUE) flags |= MSG_DONTWAIT;
   if ((flags & (MSG_WAITALL | MSG_PEEK | MSG_DONTWAIT)) == MSG_WAITALL) {
-    return receive_all(fd, message, flags & ~MSG_WAITALL, left);
+    return receive_all(message, flags & ~MSG_WAITALL, left);
   }
-  return transfer(fd, POLLIN, flags, left, [&](int f) { return kernel::recvmsg(fd, message, f); });
+  return transfer(POLLIN, flags, left,
+                  [&](int at, int f) { return kernel::recvmsg(at, message, f); });
 }
 
 ssize_t send(int fd, const void* data, std::size_t size, int flags, wait_mode mode) noexcept {
@@ -93,12 +110,12 @@ ssize_t send(int fd, const void* data, std::size_t size, int flags, wait_mode mo
 /// A blocking send(2) on a stream returns when all is sent; so do this and sendmsg.
 ssize_t sendto(int fd, const void* data, std::size_t size, int flags, const sockaddr* to,
                socklen_t to_size, wait_mode mode) noexcept {
-  patience left(mode);
+  patience left(fd, mode);
   std::size_t done = 0;
   do {
     const auto* const rest = static_cast<const std::byte*>(data) + done;
-    const ssize_t sent = transfer(fd, POLLOUT, flags, left, [&](int f) {
-      return kernel::sendto(fd, rest, size - done, f, to, to_size);
+    const ssize_t sent = transfer(POLLOUT, flags, left, [&](int at, int f) {
+      return kernel::sendto(at, rest, size - done, f, to, to_size);
     });
     if (sent < 0) return done > 0 ? static_cast<ssize_t>(done) : sent;
     done += static_cast<std::size_t>(sent);
@@ -107,27 +124,28 @@ ssize_t sendto(int fd, const void* data, std::size_t size, int flags, const sock
 }
 
 ssize_t sendmsg(int fd, const msghdr* message, int flags, wait_mode mode) noexcept {
-  patience left(mode);
+  patience left(fd, mode);
   bool is_first = true;
   return transfer_all(
       message->msg_iov, message->msg_iovlen, [&](const iovec* parts, std::size_t count) {
         const msghdr rest = continuation_of(*message, parts, count);
         const msghdr* const current = std::exchange(is_first, false) ? message : &rest;
-        return transfer(fd, POLLOUT, flags, left,
-                        [&](int f) { return kernel::sendmsg(fd, current, f); });
+        return transfer(POLLOUT, flags, left,
+                        [&](int at, int f) { return kernel::sendmsg(at, current, f); });
       });
 }
 
 int accept(int fd, sockaddr* peer, socklen_t* peer_size, int flags, wait_mode mode) noexcept {
   if (is_nonblocking(fd)) {
     return static_cast<int>(
-        cooperate(fd, POLLIN, mode, [&] { return kernel::accept4(fd, peer, peer_size, flags); }));
+        cooperate(fd, POLLIN, mode, [&](int at) { return kernel::accept4(at, peer, peer_size, flags); }));
   }
   const int is_listening = socket_option(fd, SO_ACCEPTCONN);
   if (is_listening < 0) return is_listening;
   if (!is_listening) return kernel::accept4(fd, peer, peer_size, flags);  // fails without waiting
-  patience left(mode);
-  if (const int refused = left.before_wait(fd, POLLIN); refused < 0) return refused;
+  patience left(fd, mode);
+  if (const int refused = left.before_wait(POLLIN); refused < 0) return refused;
+  if (threads_of_caller()) return accept_when_ready(peer, peer_size, flags, left);
   operation op;
   op.kind = operation_kind::accept;
   op.fd = fd;
@@ -136,14 +154,7 @@ int accept(int fd, sockaddr* peer, socklen_t* peer_size, int flags, wait_mode mo
   op.flags = static_cast<std::uint32_t>(flags);
   std::int64_t result = await(op, left.until());
   if (result == -EOPNOTSUPP) {
-    // Without a ring: the look right before the call keeps another fiber's accept from making this
-    // one block. Against other threads and processes that accept from the same blocking descriptor
-    // there is no such protection.
-    result = cooperate(fd, POLLIN, wait_mode{left.until()}, [&]() -> ssize_t {
-      pollfd look{fd, POLLIN, 0};
-      if (kernel::poll_now(&look, 1) == 0) return -EAGAIN;
-      return kernel::accept4(fd, peer, peer_size, flags);
-    });
+    result = accept_when_ready(peer, peer_size, flags, left);
   }
   return static_cast<int>(result == -ETIMEDOUT ? left.timeout_error() : result);
 }
@@ -151,10 +162,10 @@ int accept(int fd, sockaddr* peer, socklen_t* peer_size, int flags, wait_mode mo
 namespace {
 
 /// Waits for a connection that is under way and says how it ended.
-int finish_connect(int fd, patience& left) noexcept {
-  const int ready = await_ready(fd, POLLOUT, left);
+int finish_connect(patience& left) noexcept {
+  const int ready = await_ready(POLLOUT, left);
   if (ready < 0) return ready == -EAGAIN ? -EINPROGRESS : ready;
-  const int error = socket_option(fd, SO_ERROR);
+  const int error = socket_option(left.fd(), SO_ERROR);
   return error > 0 ? -error : error;
 }
 
@@ -174,7 +185,7 @@ int begin_connect(int fd, const sockaddr* peer, socklen_t peer_size) noexcept {
 int connect_to_full_backlog(int fd, const sockaddr* peer, socklen_t peer_size,
                             const patience& left) noexcept {
   for (;;) {
-    if (const int error = pause(fd, left); error < 0) return error;
+    if (const int error = pause(left); error < 0) return error;
     const int result = begin_connect(fd, peer, peer_size);
     if (result != -EAGAIN) return result;
   }
@@ -183,12 +194,12 @@ int connect_to_full_backlog(int fd, const sockaddr* peer, socklen_t peer_size,
 }  // namespace
 
 int connect(int fd, const sockaddr* peer, socklen_t peer_size, wait_mode mode) noexcept {
-  patience left(mode);
+  patience left(fd, mode);
   if (mode.posix && is_nonblocking(fd)) return kernel::connect(fd, peer, peer_size);
   int result = begin_connect(fd, peer, peer_size);
   if (result == -EAGAIN && peer->sa_family == AF_UNIX)
     result = connect_to_full_backlog(fd, peer, peer_size, left);
-  return result == -EINPROGRESS ? finish_connect(fd, left) : result;
+  return result == -EINPROGRESS ? finish_connect(left) : result;
 }
 
 }  // namespace coir::io

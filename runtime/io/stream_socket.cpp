@@ -111,8 +111,8 @@ int stream_socket::registration::wait(worker& w, short events, detail::deadline 
     if (error < 0 && error != -EEXIST) return error;
   }
   if (!is_home(w) || !watched.is_registered) {
-    patience left({until});
-    const int error = await_ready(fd.load(std::memory_order_relaxed), events, left);
+    patience left(fd.load(std::memory_order_relaxed), {until});
+    const int error = await_ready(events, left);
     if (error == 0 && is_home(w)) (events == POLLIN ? watched.readable : watched.writable) = true;
     return error;
   }

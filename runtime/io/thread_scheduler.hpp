@@ -36,8 +36,11 @@ class COIR_API thread_scheduler {
   /// Around a call that blocks: others run on other kernel threads meanwhile.
   virtual void begin_blocking() noexcept = 0;
   virtual void end_blocking() noexcept = 0;
-  /// To be called before a descriptor is closed or replaced.
+  /// To be called before a descriptor is closed or replaced, by any thread of the process.
   virtual void before_close(int fd) noexcept = 0;
+  /// The lowest descriptor from `first` to `last` that is the scheduler's own, which the program
+  /// neither sees nor closes; -1 when there is none. Any thread.
+  virtual int hidden_descriptor(unsigned first, unsigned last) noexcept = 0;
   /// Ends the thread, by unwinding, when pthread_cancel was called for it and it allows that.
   virtual void test_cancel() = 0;
 };
@@ -45,6 +48,8 @@ class COIR_API thread_scheduler {
 /// Makes `scheduler` the one that is asked, for good. Before any thread can be one of its.
 COIR_API void use_thread_scheduler(thread_scheduler& scheduler) noexcept;
 
+/// The one that is registered; null without one. Any thread.
+COIR_API thread_scheduler* registered_threads() noexcept;
 /// The one whose thread the caller is; null on workers and on threads that do not park.
 COIR_API thread_scheduler* threads_of_caller() noexcept;
 
