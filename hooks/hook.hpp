@@ -44,6 +44,8 @@ namespace coir::hooks {
 bool on_fiber() noexcept;
 /// The same in a call that is a cancellation point: ends the thread when it has been cancelled.
 bool on_fiber_or_cancelled();
+/// For calls that a cancellation has ended: ends the thread. Else does nothing.
+inline void end_if_cancelled() { on_fiber_or_cancelled(); }
 
 /// What a libc function returned on an offload thread, and the errno that it left there.
 template <class Result>

@@ -54,6 +54,7 @@ COIR_HOOK unsigned sleep(unsigned seconds) {
   timespec left{};
   const timespec length{seconds, 0};
   if (sleep_for(length, &left) == 0) return 0;
+  end_if_cancelled();
   return static_cast<unsigned>(left.tv_sec + (left.tv_nsec > 0));
 }
 
@@ -77,7 +78,10 @@ COIR_HOOK int clock_nanosleep(clockid_t clock, int flags, const timespec* reques
     return offloaded([&] { return real::clock_nanosleep(clock, flags, request, left); }).value;
   }
   if (!is_valid(*request)) return EINVAL;
-  return flags & TIMER_ABSTIME ? -sleep_until(clock, *request) : -sleep_for(*request, left);
+  const int result =
+      flags & TIMER_ABSTIME ? sleep_until(clock, *request) : sleep_for(*request, left);
+  if (result < 0) end_if_cancelled();
+  return -result;
 }
 
 // A turn for the other fibers. A kill shows at the next call that can fail.

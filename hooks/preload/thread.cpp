@@ -119,6 +119,6 @@ COIR_HOOK int pthread_getattr_np(pthread_t handle, pthread_attr_t* attributes) n
   const int ending = thread->ending.load(std::memory_order_relaxed);
   if (error == 0 && (ending & threads::is_detached))
     ::pthread_attr_setdetachstate(attributes, PTHREAD_CREATE_DETACHED);
-  ::pthread_attr_setguardsize(attributes, thread->memory.guard_bytes);
+  ::pthread_attr_setguardsize(attributes, thread->guard_size);
   return error;
 }

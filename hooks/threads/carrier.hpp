@@ -32,6 +32,7 @@ struct alignas(64) carrier {
   void (*after_switch)(thread_fiber&) noexcept;
   thread_fiber* left;
 
+  std::int64_t cpu_mark_ns;    ///< its processor time when the running fiber began; 0: unknown
   std::atomic<int> may_go_on;  ///< futex: 1 ends the sleep of an idle carrier
   carrier* next_idle;
   pid_t tid;

@@ -77,7 +77,37 @@ coir_switch_by_kernel:
 .size coir_switch_by_kernel, .-coir_switch_by_kernel
 )");
 
+asm(R"(
+.text
+.p2align 4
+.globl coir_call_on_stack
+.hidden coir_call_on_stack
+.type coir_call_on_stack,@function
+coir_call_on_stack:
+  .cfi_startproc
+  push %rbp
+  .cfi_def_cfa_offset 16
+  .cfi_offset %rbp, -16
+  mov %rsp, %rbp
+  .cfi_def_cfa_register %rbp
+  and $-64, %rdi
+  mov %rdi, %rsp
+  mov %rsi, %rax
+  mov %edx, %edi
+  mov %rcx, %rsi
+  mov %r8, %rdx
+  call *%rax
+  mov %rbp, %rsp
+  pop %rbp
+  .cfi_def_cfa %rsp, 8
+  ret
+  .cfi_endproc
+.size coir_call_on_stack, .-coir_call_on_stack
+)");
+
 extern "C" {
+void coir_call_on_stack(void* top, void (*handler)(int, siginfo_t*, void*), int signal,
+                        siginfo_t* info, void* context);
 void coir_switch_by_instruction(void** from, void* to, std::uintptr_t pointer) noexcept;
 void coir_switch_by_kernel(void** from, void* to, std::uintptr_t pointer) noexcept;
 }
@@ -98,6 +128,11 @@ const char* prepare_switching() noexcept {
 
 bool switches_without_kernel() noexcept {
   return coir_switch_thread == &coir_switch_by_instruction;
+}
+
+void call_on_stack(void* top, void (*handler)(int, siginfo_t*, void*), int signal, siginfo_t* info,
+                   void* context) {
+  coir_call_on_stack(top, handler, signal, info, context);
 }
 
 namespace {
@@ -134,6 +169,10 @@ const char* prepare_switching() noexcept {
   return "threads become fibers on x86-64 only";
 }
 bool switches_without_kernel() noexcept { return false; }
+void call_on_stack(void*, void (*handler)(int, siginfo_t*, void*), int signal, siginfo_t* info,
+                   void* context) {
+  handler(signal, info, context);
+}
 void* prepare_stack(void*, void (*)() noexcept) noexcept { return nullptr; }
 
 #endif

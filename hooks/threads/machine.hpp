@@ -2,6 +2,7 @@
 /// contexts that changes it too.
 #pragma once
 
+#include <csignal>
 #include <cstdint>
 
 namespace coir::threads {
@@ -45,6 +46,10 @@ inline std::uint64_t tick_count() noexcept {
 /// pointer in `*from`; goes on at the stack pointer `to` with the thread pointer `pointer`. Returns
 /// when somebody switches back.
 extern "C" void (*coir_switch_thread)(void** from, void* to, std::uintptr_t pointer) noexcept;
+
+/// Calls a signal handler on the stack that ends at `top`.
+void call_on_stack(void* top, void (*handler)(int, siginfo_t*, void*), int signal, siginfo_t* info,
+                   void* context);
 
 /// Lays out the stack that ends at `top` so that the first switch to it calls `entry`, which must
 /// not return, with the caller's floating-point modes. Returns the stack pointer to switch to.

@@ -7,6 +7,7 @@
 #include "hooks/threads/signals.hpp"
 #include "hooks/threads/thread_memory.hpp"
 #include "hooks/threads/timers.hpp"
+#include "runtime/kernel/calls.hpp"
 
 namespace coir::threads {
 namespace {
@@ -78,9 +79,24 @@ void after_park(thread_fiber& left) noexcept {
 void after_yield(thread_fiber& left) noexcept { queue_fiber(left, false); }
 void after_yield_of_stuck(thread_fiber& left) noexcept { queue_fiber(left, true); }
 
+std::int64_t kernel_cpu_time_ns() noexcept {
+  timespec used{};
+  kernel::call(SYS_clock_gettime, CLOCK_THREAD_CPUTIME_ID, &used);
+  return used.tv_sec * std::int64_t{1'000'000'000} + used.tv_nsec;
+}
+
+/// Credits `self` with what its carrier has used since it began to run there.
+void account_cpu_time(thread_fiber& self, carrier& c) noexcept {
+  const std::int64_t now = kernel_cpu_time_ns();
+  if (c.cpu_mark_ns != 0) self.cpu_ns += now - c.cpu_mark_ns;
+  c.cpu_mark_ns = now;
+}
+
 void switch_to(thread_fiber& next) noexcept {
   thread_fiber& self = *here.self;
   carrier& c = *self.on;
+  if (__builtin_expect(sched->accounts_cpu_time.load(std::memory_order_relaxed), false))
+    account_cpu_time(self, c);
   next.on = &c;
   c.running = &next;
   c.runs_fiber.store(!next.is_hub, std::memory_order_relaxed);
@@ -229,6 +245,15 @@ void leave_region() noexcept {
   thread_fiber& self = *here.self;
   self.is_in_region = false;
   if (!holds_token(*self.on)) yield();
+}
+
+std::int64_t thread_cpu_time_ns() noexcept {
+  thread_fiber& self = *here.self;
+  enter_runtime();
+  sched->accounts_cpu_time.store(true, std::memory_order_relaxed);
+  account_cpu_time(self, *self.on);
+  leave_runtime();
+  return self.cpu_ns;
 }
 
 void leave_for_good(void (*after)(thread_fiber&) noexcept) noexcept {

@@ -73,6 +73,7 @@ struct scheduler_state {
   thread_fiber* newest;
   std::atomic<int> live_threads;  ///< that have not ended, the main one included
   std::atomic<bool> main_has_exited;
+  std::atomic<bool> accounts_cpu_time;  ///< somebody has asked for a thread's processor time
 };
 
 extern wiped<scheduler_state> sched;
@@ -119,6 +120,8 @@ class region {
   region(const region&) = delete;
   region& operator=(const region&) = delete;
 };
+/// The processor time of the running fiber since the first such question in this process.
+std::int64_t thread_cpu_time_ns() noexcept;
 /// Ends the fiber: `after` runs on another context once this one has left its stack.
 [[noreturn]] void leave_for_good(void (*after)(thread_fiber&) noexcept) noexcept;
 

@@ -1,6 +1,7 @@
 #include "hooks/threads/signals.hpp"
 
 #include "hooks/threads/descriptors.hpp"
+#include "hooks/threads/machine.hpp"
 #include "hooks/threads/monitor.hpp"
 #include "runtime/kernel/calls.hpp"
 
@@ -59,14 +60,28 @@ kernel_action action_of(int signal) noexcept {
 
 bool is_function(void (*handler)(int)) noexcept { return handler != SIG_DFL && handler != SIG_IGN; }
 
+// The two kinds of handlers share one place, as in the kernel's structure, and one convention.
+using long_handler = void (*)(int, siginfo_t*, void*);
+
+/// The end of the stack that the fiber has given for handlers, when this one is to run there.
+void* own_signal_stack(const kernel_action& action) noexcept {
+  const thread_fiber* const self = here.self;
+  if (!(action.flags & SA_ONSTACK) || !self || self->is_hub) return nullptr;
+  const stack_t& stack = self->signal_stack;
+  if (!stack.ss_sp || (stack.ss_flags & SS_DISABLE)) return nullptr;
+  const auto here_on_stack = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+  const auto start = reinterpret_cast<std::uintptr_t>(stack.ss_sp);
+  const bool is_there = here_on_stack >= start && here_on_stack < start + stack.ss_size;
+  return is_there ? nullptr : static_cast<char*>(stack.ss_sp) + stack.ss_size;
+}
+
 void call_handler(const kernel_action& action, int signal, siginfo_t* info,
                   void* context) noexcept(false) {
-  if (action.flags & SA_SIGINFO) {
-    // The two kinds of handlers share one place, as in the kernel's structure.
-    using long_handler = void (*)(int, siginfo_t*, void*);
-    reinterpret_cast<long_handler>(reinterpret_cast<void*>(action.handler))(signal, info, context);
+  const auto handler = reinterpret_cast<long_handler>(reinterpret_cast<void*>(action.handler));
+  if (void* const top = own_signal_stack(action)) {
+    call_on_stack(top, handler, signal, info, context);
   } else {
-    action.handler(signal);
+    handler(signal, info, context);
   }
 }
 
@@ -245,8 +260,7 @@ bool find_restorer() noexcept {
 
 bool start_signals() noexcept {
   if (!state.wipe_on_fork() || !find_restorer()) return false;
-  set_kernel_mask(0, &main_thread.blocked);
-  set_kernel_mask(main_thread.blocked, nullptr);
+  kernel::call(SYS_rt_sigprocmask, SIG_BLOCK, nullptr, &main_thread.blocked, sizeof(signal_set));
   count_mask(main_thread.blocked, 1);
   has_taken_over.store(true, std::memory_order_release);
   for (int signal = 1; signal <= signals_max; ++signal) {
@@ -381,7 +395,10 @@ int send_signal(thread_fiber& fiber, int signal, const sigval* value) noexcept {
   info.si_code = SI_TKILL;
   info.si_pid = ::getpid();
   info.si_uid = ::getuid();
-  if (value) info.si_value = *value;
+  if (value) {
+    info.si_code = SI_QUEUE;
+    info.si_value = *value;
+  }
   last_info[signal] = info;
   fiber.pending.fetch_or(bit_of(signal), std::memory_order_seq_cst);
   if (&fiber == here.self) {

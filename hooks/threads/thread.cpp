@@ -1,6 +1,7 @@
 #include "hooks/threads/thread.hpp"
 
 #include "hooks/threads/descriptors.hpp"
+#include "hooks/threads/machine.hpp"
 #include "hooks/threads/monitor.hpp"
 #include "hooks/threads/parking_lot.hpp"
 #include "hooks/threads/report.hpp"
@@ -118,6 +119,13 @@ void after_end(thread_fiber& thread) noexcept {
   leave_for_good(&after_end);
 }
 
+/// The only thread of a process ends: as libc does then.
+[[noreturn]] void end_process() noexcept(false) {
+  layout().run_thread_local_destructors();
+  run_key_destructors(threads::thread_pointer());
+  std::exit(0);
+}
+
 // --- the start of a thread --------------------------------------------------------------------------
 
 /// Calls the thread's function inside what libc unwinds to at pthread_exit and pthread_cancel.
@@ -137,6 +145,9 @@ void begin() noexcept {
   layout().initialise_ctype();
   run_pending_handlers(self);
   call_function(self);
+  // In the child of a fork this is the main thread, or the only one.
+  if (!sched->is_on.load(std::memory_order_seq_cst)) end_process();
+  if (here.self == &main_thread) exit_main();
   end(self);
 }
 
@@ -260,6 +271,7 @@ int create(pthread_t* handle, const pthread_attr_t* attributes, void* (*function
   thread->argument = argument;
   thread->blocked = wanted.has_mask ? wanted.mask : self.blocked;
   std::memcpy(thread->name, self.name, sizeof thread->name);
+  thread->guard_size = wanted.request.guard_bytes;
   thread->ending.store(wanted.is_detached ? is_detached : 0, std::memory_order_relaxed);
   remember_thread(*thread);
   count(counter::threads);
@@ -273,8 +285,8 @@ int join(thread_fiber& thread, void** result, deadline until) noexcept {
   if (&thread == self) return EDEADLK;
   if (self && thread.joins.load(std::memory_order_relaxed) == self) return EDEADLK;
   const int before = thread.ending.load(std::memory_order_seq_cst);
-  if (before & is_detached) return EINVAL;
   if (until == 0 && !(before & has_finished)) return EBUSY;
+  if (before & is_detached) return EINVAL;
   if (thread.ending.fetch_or(is_joined, std::memory_order_seq_cst) & is_joined) return EINVAL;
   if (self) self->joins.store(&thread, std::memory_order_relaxed);
   lot_result how = lot_result::woken;

@@ -63,6 +63,8 @@ struct thread_fiber {
   void* argument = nullptr;
   void* result = nullptr;
   bool has_called_exit = false;
+  std::size_t guard_size = 0;            ///< as it was asked for
+  std::int64_t cpu_ns = 0;               ///< processor time, once somebody has asked for any
   std::atomic<int> ending{};
   std::atomic<thread_fiber*> joins{};    ///< whom it waits for, to find two that join each other
   std::atomic<std::uint64_t> pending{};  ///< signals sent to it that it has not handled

@@ -183,7 +183,8 @@ int begin_connect(int fd, const sockaddr* peer, socklen_t peer_size) noexcept {
 
 /// A unix stream socket whose peer's backlog is full gives no notice: look again now and then.
 int connect_to_full_backlog(int fd, const sockaddr* peer, socklen_t peer_size,
-                            const patience& left) noexcept {
+                            patience& left) noexcept {
+  if (const int refused = left.before_wait(POLLOUT); refused < 0) return refused;
   for (;;) {
     if (const int error = pause(left); error < 0) return error;
     const int result = begin_connect(fd, peer, peer_size);
