@@ -47,6 +47,7 @@ void forget_from(unsigned first, unsigned last) noexcept {
 
 }  // namespace
 
+/// hook: any descriptor: never waits; who waits for the descriptor wakes with `EBADF`
 COIR_HOOK int close(int fd) {
   if (fd < 0 || is_borrowed_memory()) return real::close(fd);
   if (on_fiber()) return finish(io::close(fd));
@@ -55,22 +56,26 @@ COIR_HOOK int close(int fd) {
 }
 COIR_HOOK int __close(int) COIR_HOOK_ALIAS(close);
 
+/// hook: any descriptor: never waits; who waits for the descriptor wakes with `EBADF`
 COIR_HOOK int dup2(int from, int to) noexcept {
   if (replaces(from, to)) io::forget(to);
   return real::dup2(from, to);
 }
 COIR_HOOK int __dup2(int, int) noexcept COIR_HOOK_ALIAS(dup2);
 
+/// hook: any descriptor: never waits; who waits for the descriptor wakes with `EBADF`
 COIR_HOOK int dup3(int from, int to, int flags) noexcept {
   if ((flags & ~O_CLOEXEC) == 0 && replaces(from, to)) io::forget(to);
   return real::dup3(from, to, flags);
 }
 
+/// hook: any descriptor: never waits; who waits for the descriptor wakes with `EBADF`
 COIR_HOOK int close_range(unsigned first, unsigned last, int flags) noexcept {
   if ((flags & ~static_cast<int>(CLOSE_RANGE_UNSHARE)) == 0) forget_from(first, last);
   return real::close_range(first, last, flags);
 }
 
+/// hook: any descriptor: never waits; who waits for the descriptor wakes with `EBADF`
 COIR_HOOK void closefrom(int first) noexcept {
   forget_from(first < 0 ? 0U : static_cast<unsigned>(first), ~0U);
   real::closefrom(first);
