@@ -101,18 +101,9 @@ std::vector<loaded> look_at_libraries(const program& subject, report& to) {
   const library_list list =
       list_libraries(subject.binary, std::string(subject.file->interpreter()));
   std::vector<loaded> all;
-  std::vector<std::string> missing;
-  for (const library& one : list.found) {
-    if (one.path.empty()) {
-      missing.push_back(one.name);
-    } else {
-      all.push_back({one.name, elf_file::open(one.path)});
-    }
-  }
+  for (const library& one : list.found) all.push_back({one.name, elf_file::open(one.path)});
   if (!list.fault.empty()) {
     to.remark("libraries", list.fault);
-  } else if (!missing.empty()) {
-    to.remark("libraries", "not found, so that it will not start: " + joined(missing));
   } else {
     to.fine("libraries", std::to_string(all.size()) + ", all found");
   }

@@ -12,28 +12,23 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int patience_ms = 10'000;  // a network file system may be slow; a hang is not waited for
+constexpr int patience_ms = 5000;  // a network file system may be slow; a hang is not waited for
 
 bool is_glibcs_linker(const std::string& interpreter) {
   return fs::path(interpreter).filename().string().starts_with("ld-linux");
 }
 
-/// One line of the list: "libz.so.1 => /lib/libz.so.1 (0x7f...)", "libz.so.1 => not found". What
-/// has no arrow is the vdso, the linker, or a library given by its path.
+/// One line of the list: "libz.so.1 => /lib/libz.so.1 (0x7f...)". What has no arrow is the vdso, the
+/// linker, or a library that is asked for by its path.
 void add_line(const std::string& line, std::vector<library>& found) {
-  const std::size_t arrow = line.find(" => ");
-  const std::size_t address = line.rfind(" (0x");
   const std::size_t start = line.find_first_not_of(" \t");
-  if (start == line.npos) return;
-  if (arrow != line.npos) {
-    const std::size_t target = arrow + 4;
-    const bool is_missing = line.compare(target, 9, "not found") == 0;
-    if (!is_missing && (address == line.npos || address < target)) return;
-    found.push_back({line.substr(start, arrow - start),
-                     is_missing ? std::string() : line.substr(target, address - target)});
-  } else if (line[start] == '/' && address != line.npos) {
-    const fs::path path = line.substr(start, address - start);
-    if (!is_glibcs_linker(path.string())) found.push_back({path.filename(), path});
+  const std::size_t address = line.rfind(" (0x");
+  if (start == line.npos || address == line.npos || address <= start) return;
+  const std::string text = line.substr(start, address - start);
+  if (const std::size_t arrow = text.find(" => "); arrow != text.npos) {
+    found.push_back({text.substr(0, arrow), text.substr(arrow + 4)});
+  } else if (text.front() == '/' && !is_glibcs_linker(text)) {
+    found.push_back({fs::path(text).filename(), text});
   }
 }
 
@@ -52,8 +47,9 @@ library_list list_libraries(const std::string& program, const std::string& inter
   for (std::string line; std::getline(lines, line);) add_line(line, list.found);
   if (run.has_timed_out) {
     list.fault = interpreter + " did not answer in time";
-  } else if (run.status != 0 && list.found.empty()) {
-    list.fault = run.output.empty() ? interpreter + " could not load it" : first_line(run.output);
+  } else if (run.status != 0) {
+    list.fault = "it will not start: " +
+                 (run.output.empty() ? interpreter + " could not load it" : first_line(run.output));
   }
   return list;
 }

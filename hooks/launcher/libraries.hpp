@@ -12,7 +12,7 @@ namespace coir::launcher {
 /// One library that a program needs, itself or by way of another.
 struct library {
   std::string name;  ///< as it is asked for: libz.so.1
-  std::string path;  ///< the file; empty when the linker does not find it
+  std::string path;  ///< the file
 };
 
 /// All libraries of a program.
