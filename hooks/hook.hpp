@@ -7,8 +7,9 @@
 ///     }
 ///
 /// To add one: write it in the file of its family, with the line `/// hook: FAMILY: PHRASE` above
-/// it that becomes its row in docs/hooks.md (hooks/table.py; `./dev hooks-table`), its real function
-/// into real.hpp, its name into exports.map. A test compares these with the library that was built.
+/// it that becomes its row in docs/hooks.md (hooks/table.py; `./dev hooks-table`), its real
+/// function into real.hpp, its name into exports.map. A test compares these with the library that
+/// was built.
 ///
 /// Invariants:
 ///   1 Off a fiber a hook calls libc's own function, which stays a cancellation point and sets

@@ -18,8 +18,8 @@ bool is_glibcs_linker(const std::string& interpreter) {
   return fs::path(interpreter).filename().string().starts_with("ld-linux");
 }
 
-/// One line of the list: "libz.so.1 => /lib/libz.so.1 (0x7f...)". What has no arrow is the vdso, the
-/// linker, or a library that is asked for by its path.
+/// One line of the list: "libz.so.1 => /lib/libz.so.1 (0x7f...)". What has no arrow is the vdso,
+/// the linker, or a library that is asked for by its path.
 void add_line(const std::string& line, std::vector<library>& found) {
   const std::size_t start = line.find_first_not_of(" \t");
   const std::size_t address = line.rfind(" (0x");

@@ -8,7 +8,7 @@ chmod 755 "$work"
 ulimit -n 1024
 unset LD_PRELOAD COIR_MODE
 
-# expect STATUS PATTERN ARGUMENTS...: of `coir doctor`; its output, without line breaks, has PATTERN.
+# expect STATUS PATTERN ARGUMENTS...: of `coir doctor`; its output, as one line, has PATTERN.
 expect() {
   wanted=$1 pattern=$2
   shift 2
@@ -38,8 +38,8 @@ refused() {
 }
 accepted_off() { expect 0 'off: nothing is preloaded' --mode=off "$1"; }
 
-# patched FROM TO OLD NEW: a copy of the program FROM in which the text OLD is replaced by NEW, which
-# is not longer.
+# patched FROM TO OLD NEW: a copy of the program FROM in which the text OLD is replaced by NEW,
+# which is not longer.
 patched() {
   python3 -c '
 import sys
