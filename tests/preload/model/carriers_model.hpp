@@ -9,7 +9,8 @@
 ///              notify if there is more
 ///     idle:    lock S, waking = 0, give the token back, look at the ready count again; then become
 ///              the poller, if there is none, or sleep
-///     poller:  only its poll consumes the kick; it takes a token first, if there is one
+///     poller:  tells until when it polls, and polls no longer than that; only its poll consumes
+///              the kick; when it returns it takes a token first, if there is one
 ///     monitor: takes the token of a carrier that sits in its fiber, moves what that has in its
 ///              queue to the common one, and lets one more carrier run
 ///     rejoin:  a carrier that has lost its token notices at its next switch: it takes a free one,
@@ -28,12 +29,12 @@ namespace coir::model {
 /// Ways to get it wrong.
 enum class carriers_mutant : std::uint8_t {
   none,
-  waking_left_by_notify,   ///< a wake that finds no token free after all leaves waking at 1
-  waking_left_by_poller,   ///< a poller that gets no token leaves waking at 1
-  kick_eaten,              ///< a poll that does not block consumes the kick
-  no_drain,                ///< what is in the queue of a stuck carrier stays there
-  no_second_look,          ///< a carrier that goes idle does not look at the ready count again
-  no_kick_for_timer,       ///< a new first timer does not kick the poller
+  waking_left_by_notify,  ///< a wake that finds no token free after all leaves waking at 1
+  kick_eaten,             ///< a poll that does not block consumes the kick
+  no_drain,               ///< what is in the queue of a stuck carrier stays there
+  no_second_look,         ///< a carrier that goes idle does not look at the ready count again
+  no_kick_for_timer,      ///< a new first timer does not kick the poller
+  polls_past_its_word,    ///< the poller waits longer than it told when the first timer is gone
 };
 
 /// What a fiber or the native thread does in one step of its program.
@@ -59,36 +60,76 @@ struct carriers_model {
   static constexpr int carriers_max = 3, fibers_max = 4;
 
   int tokens = 1;
-  int carriers = 2;           ///< how many kernel threads there may be
+  int carriers = 2;  ///< how many kernel threads there may be
   bool has_monitor = false;
-  std::uint8_t false_alarms = 0;  ///< how often the monitor takes one for stuck that is not
-  std::vector<script> fibers;  ///< the first runs when all begins; the others when made ready
-  script native;
+  std::uint8_t false_alarms = 0;    ///< how often the monitor takes one for stuck that is not
+  std::vector<script> fibers = {};  ///< the first runs when all begins; the others when made ready
+  script native = {};
   carriers_mutant mutant = carriers_mutant::none;
 
   enum status : std::uint8_t { unborn, run, stuck, idle, poll };
   enum place : std::uint8_t {
     // a carrier looks for work
-    find, rejoin, sleeping, look_local, look_common, got, clear_waking, notify_more, poll_now,
-    poll_timers, look_again, look_common_again, steal, go_idle, idle_waking, idle_give,
-    idle_look, idle_poller, idle_until, idle_read_timer, idle_look_last, polling, polled,
-    polled_kick, polled_event, polled_timers,
+    find,
+    rejoin,
+    sleeping,
+    look_local,
+    got,
+    clear_waking,
+    notify_more,
+    poll_now,
+    poll_timers,
+    look_again,
+    steal,
+    go_idle,
+    idle_give,
+    idle_look,
+    idle_poller,
+    idle_until,
+    idle_read_timer,
+    idle_look_last,
+    polling,
+    polled,
+    polled_kick,
+    polled_event,
+    polled_timers,
     // it runs a fiber
-    fiber, post, leave, leave_local, leave_common, leave_got, edge, park, waiting, region_wait,
-    region_back, arm, arm_kick, spin_local, spin_common, spin_got, requeue,
+    fiber,
+    post,
+    leave,
+    leave_local,
+    leave_got,
+    edge,
+    park,
+    waiting,
+    region_wait,
+    region_look,
+    arm,
+    arm_kick,
     // anybody
-    wake, enq_count, enq_put, notify, notify_swap, notify_lock, add_runner, add_wake, add_kick,
+    wake,
+    enq_count,
+    enq_put,
+    notify,
+    notify_swap,
+    notify_lock,
+    add_runner,
+    add_wake,
+    add_kick,
     // the native thread and the monitor
-    program, watch, mark, drain, over,
+    program,
+    watch,
+    mark,
+    over,
   };
   enum fiber_status : std::uint8_t { absent, running, parking, notified, parked, queued, ended };
 
   struct thread {
     place at = find;
-    place back = find;        ///< where to go on after enqueue and notify
-    std::uint8_t who = 0;     ///< the fiber in its hands, plus one
-    std::uint8_t other = 0;   ///< the carrier or fiber it is about to wake or mark, plus one
-    std::uint8_t flag = 0;    ///< forced, or what the poll brought
+    place back = find;       ///< where to go on after enqueue and notify
+    std::uint8_t who = 0;    ///< the fiber in its hands, plus one
+    std::uint8_t other = 0;  ///< the carrier or fiber it is about to wake or mark, plus one
+    std::uint8_t flag = 0;   ///< forced, or what the poll brought
     std::uint8_t to_common = 0;
   };
   struct carrier {
@@ -172,7 +213,7 @@ struct carriers_model {
   }
 
  private:
-  // --- queues and lists ---------------------------------------------------------------------------
+  // --- queues and lists --------------------------------------------------------------------------
 
   template <std::size_t Size>
   static bool push(std::uint8_t (&list)[Size], std::uint8_t item) {
@@ -209,14 +250,19 @@ struct carriers_model {
     return true;
   }
 
-  // --- steps --------------------------------------------------------------------------------------
+  // --- steps -------------------------------------------------------------------------------------
 
   int choices_of(const state& s, int t) const {
     switch (s.threads[t].at) {
-      case poll_timers: return 2;            // the deadline may have come, or not
-      case look_local: case leave_local: return 2;  // now and then the common queue comes first
-      case watch: return carriers_max;       // whom it looks at
-      default: return 1;
+      case poll_timers:
+        return 2;  // the deadline may have come, or not
+      case look_local:
+      case leave_local:
+        return 2;  // now and then the common queue comes first
+      case watch:
+        return carriers_max;  // whom it looks at
+      default:
+        return 1;
     }
   }
 
@@ -243,12 +289,14 @@ struct carriers_model {
     thread& me = s.threads[t];
     switch (me.at) {
       // --- anybody: wake, enqueue, notify, add a runner
-      case wake: return wake_fiber(s, me);
+      case wake:
+        return wake_fiber(s, me);
       case enq_count:
         ++s.ready;
         me.at = enq_put;
         return "enqueue: counts it";
-      case enq_put: return put(s, t, me);
+      case enq_put:
+        return put(s, t, me);
       case notify:
         if (s.active >= tokens) return go_back(me, "notify: all tokens are taken");
         me.at = notify_swap;
@@ -268,7 +316,8 @@ struct carriers_model {
         me.flag = 0;
         me.at = add_runner;
         return "notify: locks S";
-      case add_runner: return run_one_more(s, me);
+      case add_runner:
+        return run_one_more(s, me);
       case add_wake:
         s.all[me.other - 1].was_woken = 1;
         me.other = 0;
@@ -277,11 +326,16 @@ struct carriers_model {
         if (!s.kicked) s.kick = 1;
         s.kicked = 1;
         return go_back(me, "kicks the poller");
-      case program: return step_native(s, me);
-      case watch: return watch_one(s, me, choice);
-      case mark: return mark_stuck(s, t, me);
-      case over: return nullptr;
-      default: break;
+      case program:
+        return step_native(s, me);
+      case watch:
+        return watch_one(s, me, choice);
+      case mark:
+        return mark_stuck(s, t, me);
+      case over:
+        return nullptr;
+      default:
+        break;
     }
     return step_carrier(s, t, me, s.all[t], choice);
   }
@@ -356,7 +410,7 @@ struct carriers_model {
     return now.what == op::set ? "sets a flag" : "makes the descriptor ready";
   }
 
-  // --- the monitor --------------------------------------------------------------------------------
+  // --- the monitor -------------------------------------------------------------------------------
 
   bool is_blocked(const state& s, int c) const {
     const place at = s.threads[c].at;
@@ -398,7 +452,7 @@ struct carriers_model {
     if (mutant != carriers_mutant::no_drain) move_all(s, c);
   }
 
-  // --- carriers -----------------------------------------------------------------------------------
+  // --- carriers ----------------------------------------------------------------------------------
 
   const char* step_carrier(state& s, int t, thread& me, carrier& c, int choice) const {
     const auto id = static_cast<std::uint8_t>(t + 1);
@@ -425,7 +479,8 @@ struct carriers_model {
         c.was_woken = 0;
         me.at = find;
         return "wakes up";
-      case look_local: return take(s, c, me, choice, got, poll_now);
+      case look_local:
+        return take(s, c, me, choice, got, poll_now);
       case got:
         --s.ready;
         me.at = clear_waking;
@@ -459,7 +514,8 @@ struct carriers_model {
         }
         me.at = look_again;
         return "no timer is due";
-      case look_again: return take(s, c, me, 0, got, steal);
+      case look_again:
+        return take(s, c, me, 0, got, steal);
       case steal:
         if (s.ready > 0) {
           for (int v = 0; v < carriers_max; ++v) {
@@ -508,6 +564,11 @@ struct carriers_model {
         return "says until when it polls; unlocks S";
       case idle_read_timer:
         c.timeout = first_timer(s);
+        // Whoever arms a timer later than what the poller told does not kick it.
+        if (mutant != carriers_mutant::polls_past_its_word && s.poll_until &&
+            (!c.timeout || s.poll_until < c.timeout)) {
+          c.timeout = s.poll_until;
+        }
         me.at = idle_look_last;
         return "reads the first timer";
       case idle_look_last:
@@ -532,7 +593,7 @@ struct carriers_model {
           s.waking = 1;
         } else {
           c.st = stuck;
-          if (mutant != carriers_mutant::waking_left_by_poller) s.waking = 0;
+          s.waking = 0;
         }
         me.at = me.flag ? polled_kick : polled_event;
         me.flag = 0;
@@ -555,7 +616,8 @@ struct carriers_model {
           return start_wake(me, f, polled_timers, "a timer is due");
         me.at = find;
         return "has handled the timers";
-      default: return step_fiber(s, t, me, c, choice);
+      default:
+        return step_fiber(s, t, me, c, choice);
     }
   }
 
@@ -601,7 +663,8 @@ struct carriers_model {
     const int f = c.runs - 1;
     const auto id = static_cast<std::uint8_t>(c.runs);
     switch (me.at) {
-      case fiber: return step_program(s, me, c, f);
+      case fiber:
+        return step_program(s, me, c, f);
       case waiting:
         if (!(s.flags & (1U << fibers[f][s.steps[f]].value))) return nullptr;
         ++s.steps[f];
@@ -615,13 +678,17 @@ struct carriers_model {
           return "has no token to give away";
         }
         take_token(s, c);
+        me.at = region_look;
+        return "gives its token away and drains its queue, under S";
+      case region_look:
+        me.at = waiting;
         if (s.ready == 0 && s.poller) {
           s.lock = 0;
-          return "gives its token away";
+          return "nobody needs to run; unlocks S";
         }
         me.back = waiting;
         me.at = add_runner;
-        return "gives its token away, and somebody is to have it";
+        return "somebody is to have its token";
       case edge:
         if (c.st == stuck) {
           if (!lock(s, t)) return nullptr;
@@ -665,16 +732,16 @@ struct carriers_model {
         me.at = c.st == run && c.yields != 2 ? leave_local : post;
         c.runs = 0;
         return "looks whether it has a token";
-      case leave_local: return take(s, c, me, choice, leave_got, post);
+      case leave_local:
+        return take(s, c, me, choice, leave_got, post);
       case leave_got:
         --s.ready;
         me.at = post;
         return "counts it off";
-      case post: return publish(s, me, c);
-      case spin_local:
-        // A yield: the next of the queues, else itself again.
+      case post:
+        return publish(s, me, c);
+      default:
         return nullptr;
-      default: return nullptr;
     }
   }
 

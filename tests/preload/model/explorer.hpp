@@ -72,8 +72,7 @@ class explorer {
   };
   struct hash {
     std::size_t operator()(const state& s) const noexcept {
-      return std::hash<std::string_view>()(
-          {reinterpret_cast<const char*>(&s), sizeof s});
+      return std::hash<std::string_view>()({reinterpret_cast<const char*>(&s), sizeof s});
     }
   };
   struct equal {
@@ -83,7 +82,8 @@ class explorer {
   };
 
   std::uint32_t add(const state& s, std::uint32_t before, const char* who, const char* what) {
-    const auto [place, is_new] = numbers_.try_emplace(s, static_cast<std::uint32_t>(states_.size()));
+    const auto [place, is_new] =
+        numbers_.try_emplace(s, static_cast<std::uint32_t>(states_.size()));
     if (is_new) {
       states_.push_back(s);
       origins_.push_back({before, who, what});

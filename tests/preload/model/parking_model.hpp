@@ -39,16 +39,31 @@ struct parking_model {
 
   enum publication : std::uint8_t { running, parking, notified, parked };
   enum place : std::uint8_t {
-    try_lock, prepare, link, retest, arm, look, switch_away, disarm, unlink, unlink_early,
-    release, count_waiters, take_waiter, wake_read, wake_swap, unlock_bucket, ended
+    try_lock,
+    prepare,
+    link,
+    retest,
+    arm,
+    look,
+    switch_away,
+    disarm,
+    unlink,
+    unlink_early,
+    release,
+    count_waiters,
+    take_waiter,
+    wake_read,
+    wake_swap,
+    unlock_bucket,
+    ended
   };
 
   /// One who executes code: a fiber, or the native thread.
   struct actor {
     place at = try_lock;
     std::uint8_t rounds_left = rounds;
-    std::uint8_t waiter = 0;        ///< whom it is waking, plus one
-    publication seen = running;     ///< what it read of the waiter's state
+    std::uint8_t waiter = 0;     ///< whom it is waking, plus one
+    publication seen = running;  ///< what it read of the waiter's state
   };
   struct fiber {
     publication published = running;
@@ -64,12 +79,12 @@ struct parking_model {
   };
   struct state {
     actor actors[fibers_max + 1];
-    fiber all[fibers_max];
+    fiber all[fibers_max + 1];  ///< the last is the native thread's, which never parks
     carrier on[carriers];
     std::uint8_t is_locked = 1;
-    std::uint8_t bucket_held_by = 0;    ///< an actor plus one
-    std::uint8_t queue[2] = {};         ///< the run queue: fibers plus one
-    std::uint8_t first_linked = 0;      ///< who came first, plus one
+    std::uint8_t bucket_held_by = 0;  ///< an actor plus one
+    std::uint8_t queue[2] = {};       ///< the run queue: fibers plus one
+    std::uint8_t first_linked = 0;    ///< who came first, plus one
     std::uint8_t fault = 0;
   };
   enum fault : std::uint8_t { fine, queued_twice, run_twice, resumed_on_its_stack };
@@ -305,7 +320,8 @@ struct parking_model {
         me.seen = running;
         s.bucket_held_by = 0;
         return next_round(s, self, on, "unlocks the bucket");
-      case ended: return nullptr;
+      case ended:
+        return nullptr;
     }
     return nullptr;
   }

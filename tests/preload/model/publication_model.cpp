@@ -74,39 +74,73 @@ constexpr instruction set(std::uint8_t flag) { return {op::set, flag}; }
 constexpr instruction foreign(std::uint8_t flag) { return {op::foreign, flag}; }
 constexpr instruction region(std::uint8_t flag) { return {op::region, flag}; }
 constexpr instruction spin(std::uint8_t flag) { return {op::spin, flag}; }
-constexpr instruction sleep_once{op::sleep, 0}, await_fd{op::await, 0}, make_ready{op::make_ready, 0};
+constexpr instruction sleep_once{op::sleep, 0}, await_fd{op::await, 0},
+    make_ready{op::make_ready, 0};
 
 /// Fibers that are made ready from outside and by each other.
 carriers_model wakes(int tokens, carriers_mutant mutant = carriers_mutant::none) {
-  return {.tokens = tokens, .carriers = 2, .fibers = {{enqueue(1)}, {}, {}},
-          .native = {enqueue(2)}, .mutant = mutant};
+  return {.tokens = tokens,
+          .carriers = 2,
+          .fibers = {{enqueue(1)}, {}, {}},
+          .native = {enqueue(2)},
+          .mutant = mutant};
 }
 /// A sleep, a wait for a descriptor, and others that pass by.
 carriers_model waits(int tokens, carriers_mutant mutant = carriers_mutant::none) {
-  return {.tokens = tokens, .carriers = 2, .fibers = {{enqueue(1), await_fd}, {sleep_once}},
-          .native = {make_ready}, .mutant = mutant};
+  return {.tokens = tokens,
+          .carriers = 2,
+          .fibers = {{enqueue(1), await_fd}, {sleep_once}},
+          .native = {make_ready},
+          .mutant = mutant};
 }
 /// A fiber sleeps while one that foreign code holds keeps its carrier.
 carriers_model sleeps(int tokens, carriers_mutant mutant = carriers_mutant::none) {
-  return {.tokens = tokens, .carriers = 2, .fibers = {{sleep_once, sleep_once}, {}},
-          .native = {enqueue(1)}, .mutant = mutant};
+  return {.tokens = tokens,
+          .carriers = 2,
+          .fibers = {{sleep_once, sleep_once}, {}},
+          .native = {enqueue(1)},
+          .mutant = mutant};
 }
 /// Foreign code waits for a flag that a fiber of the same carrier sets; another fiber is busy.
 carriers_model rescue(std::uint8_t false_alarms, carriers_mutant mutant = carriers_mutant::none) {
-  return {.tokens = 1, .carriers = 2, .has_monitor = true, .false_alarms = false_alarms,
+  return {.tokens = 1,
+          .carriers = 2,
+          .has_monitor = true,
+          .false_alarms = false_alarms,
           .fibers = {{enqueue(1), foreign(0)}, {set(0)}, {spin(0)}},
-          .native = {enqueue(2)}, .mutant = mutant};
+          .native = {enqueue(2)},
+          .mutant = mutant};
 }
-/// The same with two tokens, and fibers that come one after the other.
-carriers_model late_rescue(carriers_mutant mutant = carriers_mutant::none) {
-  return {.tokens = 2, .carriers = 3, .has_monitor = true,
-          .fibers = {{foreign(0)}, {foreign(0)}, {set(0)}},
-          .native = {enqueue(1), enqueue(2)}, .mutant = mutant};
+/// The same with two tokens, and both of their carriers stuck.
+carriers_model both_stuck() {
+  return {.tokens = 2,
+          .carriers = 3,
+          .has_monitor = true,
+          .fibers = {{enqueue(1), enqueue(2), foreign(0)}, {foreign(0)}, {set(0)}}};
 }
 /// A call that is known to block gives its token away.
 carriers_model regions(int tokens, carriers_mutant mutant = carriers_mutant::none) {
-  return {.tokens = tokens, .carriers = 3, .fibers = {{enqueue(1), region(0)}, {set(0)}, {}},
-          .native = {enqueue(2)}, .mutant = mutant};
+  return {.tokens = tokens,
+          .carriers = tokens == 1 ? 3 : 2,
+          .fibers = {{enqueue(1), region(0)}, {set(0)}, {}},
+          .native = {enqueue(2)},
+          .mutant = mutant};
+}
+/// A fiber blocks twice, so that its token is free while another carrier polls already.
+carriers_model regions_again(carriers_mutant mutant = carriers_mutant::none) {
+  return {.tokens = 1,
+          .carriers = 2,
+          .fibers = {{region(0), region(1)}, {set(0)}, {set(1)}},
+          .native = {enqueue(1), enqueue(2)},
+          .mutant = mutant};
+}
+/// A carrier goes idle, beside one that polls already, when the last fiber is made ready.
+carriers_model last_wake(carriers_mutant mutant = carriers_mutant::none) {
+  return {.tokens = 1,
+          .carriers = 2,
+          .fibers = {{region(0)}, {set(0)}, {}},
+          .native = {enqueue(1), enqueue(2)},
+          .mutant = mutant};
 }
 
 void check_carriers() {
@@ -118,19 +152,22 @@ void check_carriers() {
   must_hold("2 tokens: timers and a wake", sleeps(2));
   must_hold("1 token: stuck in foreign code", rescue(0));
   must_hold("1 token: stuck in foreign code, false alarm", rescue(1));
-  must_hold("2 tokens: both stuck in foreign code", late_rescue());
+  must_hold("2 tokens: both stuck in foreign code", both_stuck());
   must_hold("1 token: a call known to block", regions(1));
   must_hold("2 tokens: a call known to block", regions(2));
+  must_hold("1 token: calls known to block, one after the other", regions_again());
+  must_hold("1 token: a wake while a carrier goes idle", last_wake());
 }
 
 void check_carriers_mutants() {
   using enum carriers_mutant;
-  must_fail("a wake that finds no token leaves `waking` at 1", late_rescue(waking_left_by_notify));
-  must_fail("a poller without token leaves `waking` at 1", late_rescue(waking_left_by_poller));
+  must_fail("a wake that finds no token leaves `waking` at 1",
+            regions_again(waking_left_by_notify));
   must_fail("a poll that does not block eats the kick", waits(2, kick_eaten));
   must_fail("the queue of a stuck carrier is not drained", rescue(0, no_drain));
-  must_fail("no second look at the ready count", wakes(2, no_second_look));
+  must_fail("no second look at the ready count", last_wake(no_second_look));
   must_fail("no kick for a new first timer", waits(2, no_kick_for_timer));
+  must_fail("the poller polls longer than it told", sleeps(2, polls_past_its_word));
 }
 
 }  // namespace
