@@ -79,7 +79,10 @@ class report {
 template <class Names>
 std::string joined(const Names& names, const char* between = " ") {
   std::string text;
-  for (const auto& name : names) text += (text.empty() ? "" : between) + std::string(name);
+  for (const auto& name : names) {
+    if (!text.empty()) text += between;
+    text += name;
+  }
   return text;
 }
 
