@@ -68,60 +68,21 @@ struct carriers_model {
   carriers_mutant mutant = carriers_mutant::none;
 
   enum status : std::uint8_t { unborn, run, stuck, idle, poll };
+  // clang-format off: a line or two for each part of the protocol
   enum place : std::uint8_t {
     // a carrier looks for work
-    find,
-    rejoin,
-    sleeping,
-    look_local,
-    got,
-    clear_waking,
-    notify_more,
-    poll_now,
-    poll_timers,
-    look_again,
-    steal,
-    go_idle,
-    idle_give,
-    idle_look,
-    idle_poller,
-    idle_until,
-    idle_read_timer,
-    idle_look_last,
-    polling,
-    polled,
-    polled_kick,
-    polled_event,
-    polled_timers,
+    find, rejoin, sleeping, look_local, got, clear_waking, notify_more, poll_now, poll_timers,
+    look_again, steal, go_idle, idle_give, idle_look, idle_poller, idle_until, idle_read_timer,
+    idle_look_last, polling, polled, polled_kick, polled_event, polled_timers,
     // it runs a fiber
-    fiber,
-    post,
-    leave,
-    leave_local,
-    leave_got,
-    edge,
-    park,
-    waiting,
-    region_wait,
-    region_look,
-    arm,
-    arm_kick,
+    fiber, post, leave, leave_local, leave_got, edge, park, waiting, region_wait, region_look,
+    arm, arm_kick,
     // anybody
-    wake,
-    enq_count,
-    enq_put,
-    notify,
-    notify_swap,
-    notify_lock,
-    add_runner,
-    add_wake,
-    add_kick,
+    wake, enq_count, enq_put, notify, notify_swap, notify_lock, add_runner, add_wake, add_kick,
     // the native thread and the monitor
-    program,
-    watch,
-    mark,
-    over,
+    program, watch, mark, over,
   };
+  // clang-format on
   enum fiber_status : std::uint8_t { absent, running, parking, notified, parked, queued, ended };
 
   struct thread {

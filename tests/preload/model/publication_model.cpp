@@ -118,6 +118,14 @@ carriers_model both_stuck() {
           .has_monitor = true,
           .fibers = {{enqueue(1), enqueue(2), foreign(0)}, {foreign(0)}, {set(0)}}};
 }
+/// The monitor takes a carrier for stuck that is not, at whatever moment; it rejoins.
+carriers_model false_alarm(int tokens) {
+  return {.tokens = tokens,
+          .carriers = tokens + 1,
+          .has_monitor = true,
+          .false_alarms = 1,
+          .fibers = {{enqueue(1), sleep_once}, {}}};
+}
 /// A call that is known to block gives its token away.
 carriers_model regions(int tokens, carriers_mutant mutant = carriers_mutant::none) {
   return {.tokens = tokens,
@@ -153,6 +161,8 @@ void check_carriers() {
   must_hold("1 token: stuck in foreign code", rescue(0));
   must_hold("1 token: stuck in foreign code, false alarm", rescue(1));
   must_hold("2 tokens: both stuck in foreign code", both_stuck());
+  must_hold("1 token: a false alarm beside a timer", false_alarm(1));
+  must_hold("2 tokens: a false alarm beside a timer", false_alarm(2));
   must_hold("1 token: a call known to block", regions(1));
   must_hold("2 tokens: a call known to block", regions(2));
   must_hold("1 token: calls known to block, one after the other", regions_again());
