@@ -68,7 +68,8 @@ struct carriers_model {
   carriers_mutant mutant = carriers_mutant::none;
 
   enum status : std::uint8_t { unborn, run, stuck, idle, poll };
-  // clang-format off: a line or two for each part of the protocol
+  // A line or two for each part of the protocol.
+  // clang-format off
   enum place : std::uint8_t {
     // a carrier looks for work
     find, rejoin, sleeping, look_local, got, clear_waking, notify_more, poll_now, poll_timers,
