@@ -70,6 +70,7 @@ void forget_from(unsigned first, unsigned last) noexcept {
 
 }  // namespace
 
+/// hook: any descriptor: never waits; who waits for the descriptor wakes with `EBADF`
 COIR_HOOK int close(int fd) {
   if (fd < 0 || is_borrowed_memory()) return real::close(fd);
   if (is_hidden(fd)) return finish(-EBADF);
@@ -79,17 +80,20 @@ COIR_HOOK int close(int fd) {
 }
 COIR_HOOK int __close(int) COIR_HOOK_ALIAS(close);
 
+/// hook: any descriptor: never waits; who waits for the descriptor wakes with `EBADF`
 COIR_HOOK int dup2(int from, int to) noexcept {
   if (replaces(from, to)) io::forget(to);
   return real::dup2(from, to);
 }
 COIR_HOOK int __dup2(int, int) noexcept COIR_HOOK_ALIAS(dup2);
 
+/// hook: any descriptor: never waits; who waits for the descriptor wakes with `EBADF`
 COIR_HOOK int dup3(int from, int to, int flags) noexcept {
   if ((flags & ~O_CLOEXEC) == 0 && replaces(from, to)) io::forget(to);
   return real::dup3(from, to, flags);
 }
 
+/// hook: any descriptor: never waits; who waits for the descriptor wakes with `EBADF`
 COIR_HOOK int close_range(unsigned first, unsigned last, int flags) noexcept {
   if ((flags & ~static_cast<int>(CLOSE_RANGE_UNSHARE)) == 0) forget_from(first, last);
   if (first > last) return real::close_range(first, last, flags);
@@ -98,6 +102,7 @@ COIR_HOOK int close_range(unsigned first, unsigned last, int flags) noexcept {
   });
 }
 
+/// hook: any descriptor: never waits; who waits for the descriptor wakes with `EBADF`
 COIR_HOOK void closefrom(int first) noexcept {
   const unsigned from = first < 0 ? 0U : static_cast<unsigned>(first);
   forget_from(from, ~0U);

@@ -1,12 +1,14 @@
 /// What a hook is made of. A hook is three steps:
 ///
+///     /// hook: sockets: readiness, then the call
 ///     COIR_HOOK ssize_t recv(int fd, void* data, size_t size, int flags) {
 ///       if (!on_fiber()) return real::recv(fd, data, size, flags);          // 1 off a fiber
 ///       return finish(io::recv(fd, data, size, flags, io::posix_manners));  // 2 and 3
 ///     }
 ///
-/// To add one: write it in the file of its family, its real function into real.hpp, its name into
-/// exports.map and its row into docs/hooks.md. A test compares the last two with the library that
+/// To add one: write it in the file of its family, with the line `/// hook: FAMILY: PHRASE` above
+/// it that becomes its row in docs/hooks.md (hooks/table.py; `./dev hooks-table`), its real
+/// function into real.hpp, its name into exports.map. A test compares these with the library that
 /// was built.
 ///
 /// Invariants:

@@ -107,29 +107,34 @@ int select_with_mask(int count, fd_set* readable, fd_set* writable, fd_set* exce
 
 }  // namespace
 
+/// hook: several descriptors: readiness of any
 COIR_HOOK int poll(pollfd* fds, nfds_t count, int timeout_ms) {
   if (!on_fiber_or_cancelled()) return real::poll(fds, count, timeout_ms);
   return finish(io::poll(fds, count, deadline_in_ms(timeout_ms)));
 }
 COIR_HOOK int __poll(pollfd*, nfds_t, int) COIR_HOOK_ALIAS(poll);
 
+/// hook: several descriptors: readiness of any
 COIR_HOOK int __poll_chk(pollfd* fds, nfds_t count, int timeout_ms, size_t capacity) {
   check_capacity(count, capacity / sizeof *fds);
   return poll(fds, count, timeout_ms);
 }
 
+/// hook: several descriptors: readiness of any
 COIR_HOOK int ppoll(pollfd* fds, nfds_t count, const timespec* timeout, const sigset_t* mask) {
   if (!on_fiber_or_cancelled()) return real::ppoll(fds, count, timeout, mask);
   if (timeout && !is_valid(*timeout)) return finish(-EINVAL);
   return finish(poll_with_mask(fds, count, deadline_in(timeout), mask));
 }
 
+/// hook: several descriptors: readiness of any
 COIR_HOOK int __ppoll_chk(pollfd* fds, nfds_t count, const timespec* timeout, const sigset_t* mask,
                           size_t capacity) {
   check_capacity(count, capacity / sizeof *fds);
   return ppoll(fds, count, timeout, mask);
 }
 
+/// hook: several descriptors: readiness of any; sets longer than `FD_SETSIZE` work
 COIR_HOOK int select(int count, fd_set* readable, fd_set* writable, fd_set* exceptional,
                      timeval* timeout) {
   if (!on_fiber_or_cancelled()) return real::select(count, readable, writable, exceptional, timeout);
@@ -145,6 +150,7 @@ COIR_HOOK int select(int count, fd_set* readable, fd_set* writable, fd_set* exce
 }
 COIR_HOOK int __select(int, fd_set*, fd_set*, fd_set*, timeval*) COIR_HOOK_ALIAS(select);
 
+/// hook: several descriptors: readiness of any; sets longer than `FD_SETSIZE` work
 COIR_HOOK int pselect(int count, fd_set* readable, fd_set* writable, fd_set* exceptional,
                       const timespec* timeout, const sigset_t* mask) {
   if (!on_fiber_or_cancelled()) return real::pselect(count, readable, writable, exceptional, timeout, mask);
@@ -153,17 +159,20 @@ COIR_HOOK int pselect(int count, fd_set* readable, fd_set* writable, fd_set* exc
       select_with_mask(count, readable, writable, exceptional, deadline_in(timeout), mask));
 }
 
+/// hook: several descriptors: readiness of the program's own epoll descriptor
 COIR_HOOK int epoll_wait(int fd, epoll_event* events, int capacity, int timeout_ms) {
   if (!on_fiber_or_cancelled()) return real::epoll_wait(fd, events, capacity, timeout_ms);
   return finish(io::epoll_wait(fd, events, capacity, deadline_in_ms(timeout_ms)));
 }
 
+/// hook: several descriptors: readiness of the program's own epoll descriptor
 COIR_HOOK int epoll_pwait(int fd, epoll_event* events, int capacity, int timeout_ms,
                           const sigset_t* mask) {
   if (!on_fiber_or_cancelled()) return real::epoll_pwait(fd, events, capacity, timeout_ms, mask);
   return finish(epoll_with_mask(fd, events, capacity, deadline_in_ms(timeout_ms), mask));
 }
 
+/// hook: several descriptors: readiness of the program's own epoll descriptor
 COIR_HOOK int epoll_pwait2(int fd, epoll_event* events, int capacity, const timespec* timeout,
                            const sigset_t* mask) {
   if (!on_fiber_or_cancelled()) return real::epoll_pwait2(fd, events, capacity, timeout, mask);

@@ -78,6 +78,7 @@ int finish_look_up(offloaded_result<int> result) noexcept {
 
 }  // namespace
 
+/// hook: names: libc's own, on an offload thread; a kill ends the wait early
 COIR_HOOK int getaddrinfo(const char* node, const char* service, const addrinfo* hints,
                           addrinfo** result) {
   if (!on_fiber()) return real::getaddrinfo(node, service, hints, result);
@@ -92,6 +93,7 @@ COIR_HOOK int getaddrinfo(const char* node, const char* service, const addrinfo*
   return code;
 }
 
+/// hook: names: libc's own, on an offload thread; a kill waits until it is done
 COIR_HOOK int getnameinfo(const sockaddr* address, socklen_t address_size, char* host,
                           socklen_t host_size, char* service, socklen_t service_size, int flags) {
   auto look_up = [&] {
@@ -102,28 +104,33 @@ COIR_HOOK int getnameinfo(const sockaddr* address, socklen_t address_size, char*
   return finish_look_up(offloaded(look_up));
 }
 
+/// hook: names: as with _r; stays until another fiber's look-up returns
 COIR_HOOK hostent* gethostbyname(const char* name) {
   if (!on_fiber()) return real::gethostbyname(name);
   return look_up_host([=](auto... out) { return real::gethostbyname_r(name, out...); });
 }
 
+/// hook: names: as with _r; stays until another fiber's look-up returns
 COIR_HOOK hostent* gethostbyname2(const char* name, int family) {
   if (!on_fiber()) return real::gethostbyname2(name, family);
   return look_up_host([=](auto... out) { return real::gethostbyname2_r(name, family, out...); });
 }
 
+/// hook: names: as with _r; stays until another fiber's look-up returns
 COIR_HOOK hostent* gethostbyaddr(const void* address, socklen_t size, int family) {
   if (!on_fiber()) return real::gethostbyaddr(address, size, family);
   return look_up_host(
       [=](auto... out) { return real::gethostbyaddr_r(address, size, family, out...); });
 }
 
+/// hook: names: libc's own, on an offload thread; a kill waits until it is done
 COIR_HOOK int gethostbyname_r(const char* name, hostent* host, char* text, size_t bytes,
                               hostent** result, int* h_error) {
   auto look_up = [&] { return real::gethostbyname_r(name, host, text, bytes, result, h_error); };
   return on_fiber() ? finish_look_up(offloaded(look_up)) : look_up();
 }
 
+/// hook: names: libc's own, on an offload thread; a kill waits until it is done
 COIR_HOOK int gethostbyname2_r(const char* name, int family, hostent* host, char* text,
                                size_t bytes, hostent** result, int* h_error) {
   auto look_up = [&] {
@@ -132,6 +139,7 @@ COIR_HOOK int gethostbyname2_r(const char* name, int family, hostent* host, char
   return on_fiber() ? finish_look_up(offloaded(look_up)) : look_up();
 }
 
+/// hook: names: libc's own, on an offload thread; a kill waits until it is done
 COIR_HOOK int gethostbyaddr_r(const void* address, socklen_t size, int family, hostent* host,
                               char* text, size_t bytes, hostent** result, int* h_error) {
   auto look_up = [&] {

@@ -49,6 +49,7 @@ int sleep_until(clockid_t clock, const timespec& when) noexcept {
 
 }  // namespace
 
+/// hook: time: a timer; a sleep of 0 gives the others a turn
 COIR_HOOK unsigned sleep(unsigned seconds) {
   if (!on_fiber_or_cancelled()) return real::sleep(seconds);
   timespec left{};
@@ -58,11 +59,13 @@ COIR_HOOK unsigned sleep(unsigned seconds) {
   return static_cast<unsigned>(left.tv_sec + (left.tv_nsec > 0));
 }
 
+/// hook: time: a timer; a sleep of 0 gives the others a turn
 COIR_HOOK int usleep(useconds_t us) {
   if (!on_fiber_or_cancelled()) return real::usleep(us);
   return finish(sleep_for(to_timespec(us * 1000L), nullptr));
 }
 
+/// hook: time: a timer; a sleep of 0 gives the others a turn
 COIR_HOOK int nanosleep(const timespec* length, timespec* left) {
   if (!on_fiber_or_cancelled()) return real::nanosleep(length, left);
   if (!is_valid(*length)) return finish(-EINVAL);
@@ -72,6 +75,7 @@ COIR_HOOK int __nanosleep(const timespec*, timespec*) COIR_HOOK_ALIAS(nanosleep)
 
 // Returns its error and leaves errno alone. The clocks of processor time run only while somebody
 // else works, so that they are waited for on an offload thread.
+/// hook: time: a timer; clocks of processor time: an offload thread
 COIR_HOOK int clock_nanosleep(clockid_t clock, int flags, const timespec* request, timespec* left) {
   if (!on_fiber_or_cancelled()) return real::clock_nanosleep(clock, flags, request, left);
   if (!is_wall_clock(clock)) {
@@ -84,7 +88,8 @@ COIR_HOOK int clock_nanosleep(clockid_t clock, int flags, const timespec* reques
   return -result;
 }
 
-// A turn for the other fibers. A kill shows at the next call that can fail.
+// A kill shows at the next call that can fail.
+/// hook: time: a turn for the others
 COIR_HOOK int sched_yield() noexcept {
   if (!on_fiber()) return real::sched_yield();
   park_until(0);

@@ -44,72 +44,85 @@ int send_many(int fd, mmsghdr* messages, unsigned count, int flags) noexcept {
 
 }  // namespace
 
+/// hook: sockets: readiness; what has none, by the ring or after a poll
 COIR_HOOK int accept(int fd, sockaddr* peer, socklen_t* peer_size) {
   if (!on_fiber_or_cancelled()) return real::accept(fd, peer, peer_size);
   return finish(io::accept(fd, peer, peer_size, 0, io::posix_manners));
 }
 
+/// hook: sockets: readiness; what has none, by the ring or after a poll
 COIR_HOOK int accept4(int fd, sockaddr* peer, socklen_t* peer_size, int flags) {
   if (!on_fiber_or_cancelled()) return real::accept4(fd, peer, peer_size, flags);
   return finish(io::accept(fd, peer, peer_size, flags, io::posix_manners));
 }
 
+/// hook: sockets: readiness; what has none, by the ring or after a poll
 COIR_HOOK int connect(int fd, const sockaddr* peer, socklen_t peer_size) {
   if (!on_fiber_or_cancelled()) return real::connect(fd, peer, peer_size);
   return finish(io::connect(fd, peer, peer_size, io::posix_manners));
 }
 COIR_HOOK int __connect(int, const sockaddr*, socklen_t) COIR_HOOK_ALIAS(connect);
 
+/// hook: sockets: readiness, then the call
 COIR_HOOK ssize_t recv(int fd, void* data, size_t size, int flags) {
   if (!on_fiber_or_cancelled()) return real::recv(fd, data, size, flags);
   return finish(io::recv(fd, data, size, flags, io::posix_manners));
 }
 
+/// hook: sockets: readiness, then the call
 COIR_HOOK ssize_t __recv_chk(int fd, void* data, size_t size, size_t capacity, int flags) {
   check_capacity(size, capacity);
   return recv(fd, data, size, flags);
 }
 
+/// hook: sockets: readiness, then the call
 COIR_HOOK ssize_t recvfrom(int fd, void* data, size_t size, int flags, sockaddr* from,
                            socklen_t* from_size) {
   if (!on_fiber_or_cancelled()) return real::recvfrom(fd, data, size, flags, from, from_size);
   return finish(io::recvfrom(fd, data, size, flags, from, from_size, io::posix_manners));
 }
 
+/// hook: sockets: readiness, then the call
 COIR_HOOK ssize_t __recvfrom_chk(int fd, void* data, size_t size, size_t capacity, int flags,
                                  sockaddr* from, socklen_t* from_size) {
   check_capacity(size, capacity);
   return recvfrom(fd, data, size, flags, from, from_size);
 }
 
+/// hook: sockets: readiness, then the call
 COIR_HOOK ssize_t recvmsg(int fd, msghdr* message, int flags) {
   if (!on_fiber_or_cancelled()) return real::recvmsg(fd, message, flags);
   return finish(io::recvmsg(fd, message, flags, io::posix_manners));
 }
 
+/// hook: sockets: message by message; its time limit is looked at after each message
 COIR_HOOK int recvmmsg(int fd, mmsghdr* messages, unsigned count, int flags, timespec* timeout) {
   if (!on_fiber_or_cancelled()) return real::recvmmsg(fd, messages, count, flags, timeout);
   if (timeout && !is_valid(*timeout)) return finish(-EINVAL);
   return finish(receive_many(fd, messages, count, flags, timeout));
 }
 
+/// hook: sockets: readiness, then the call; a blocking `send` sends everything
 COIR_HOOK ssize_t send(int fd, const void* data, size_t size, int flags) {
   if (!on_fiber_or_cancelled()) return real::send(fd, data, size, flags);
   return finish(io::send(fd, data, size, flags, io::posix_manners));
 }
 COIR_HOOK ssize_t __send(int, const void*, size_t, int) COIR_HOOK_ALIAS(send);
 
+/// hook: sockets: readiness, then the call; a blocking `send` sends everything
 COIR_HOOK ssize_t sendto(int fd, const void* data, size_t size, int flags, const sockaddr* to,
                          socklen_t to_size) {
   if (!on_fiber_or_cancelled()) return real::sendto(fd, data, size, flags, to, to_size);
   return finish(io::sendto(fd, data, size, flags, to, to_size, io::posix_manners));
 }
 
+/// hook: sockets: readiness, then the call; a blocking `send` sends everything
 COIR_HOOK ssize_t sendmsg(int fd, const msghdr* message, int flags) {
   if (!on_fiber_or_cancelled()) return real::sendmsg(fd, message, flags);
   return finish(io::sendmsg(fd, message, flags, io::posix_manners));
 }
 
+/// hook: sockets: message by message
 COIR_HOOK int sendmmsg(int fd, mmsghdr* messages, unsigned count, int flags) {
   if (!on_fiber_or_cancelled()) return real::sendmmsg(fd, messages, count, flags);
   return finish(send_many(fd, messages, count, flags));

@@ -1,35 +1,39 @@
 #include "hooks/launcher/configuration.hpp"
 
+#include "hooks/launcher/variables.hpp"
+
 #include <cstdlib>
 #include <iomanip>
+#include <string_view>
+
+#include <unistd.h>
 
 namespace coir::launcher {
 namespace {
 
-struct variable {
-  const char* name;
-  const char* default_value;
-  const char* meaning;
-};
-
-constexpr variable variables[] = {
-    {"COIR_BACKEND", "uring, else epoll", "how fibers wait for I/O: uring or epoll"},
-    {"COIR_STACK", "262144", "bytes of a fiber's stack; touched pages are what counts"},
-    {"COIR_SPIN_US", "0", "microseconds to spin before an idle worker sleeps"},
-    {"COIR_OFFLOAD_THREADS", "8", "threads for blocking work: name look-ups, offload()"},
-};
+void print_row(std::ostream& out, const char* name, const char* value, const char* source,
+               const char* meaning) {
+  out << std::left << std::setw(22) << name << std::setw(19) << value << std::setw(13) << source
+      << meaning << '\n';
+}
 
 }  // namespace
 
-void print_configuration(std::ostream& out) {
-  auto print = [&](const char* name, const char* value, const char* source, const char* meaning) {
-    out << std::left << std::setw(22) << name << std::setw(19) << value << std::setw(13) << source
-        << meaning << '\n';
-  };
-  print("variable", "value", "from", "meaning");
-  for (const variable& v : variables) {
+void print_configuration(std::ostream& out, std::ostream& warnings) {
+  print_row(out, "variable", "value", "from", "meaning");
+  for (const variable& v : all_variables()) {
     const char* given = std::getenv(v.name);
-    print(v.name, given ? given : v.default_value, given ? "environment" : "default", v.meaning);
+    const bool is_set = given && *given;
+    print_row(out, v.name, is_set ? given : v.default_value, is_set ? "environment" : "default",
+              v.meaning);
+  }
+  out.flush();
+  for (char** entry = environ; *entry; ++entry) {
+    const std::string_view text = *entry;
+    if (!text.starts_with("COIR_")) continue;
+    const std::size_t equals = text.find('=');
+    const std::string fault = fault_of(text.substr(0, equals), text.substr(equals + 1));
+    if (!fault.empty()) warnings << "coir config: warning: " << fault << '\n';
   }
 }
 

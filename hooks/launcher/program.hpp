@@ -1,8 +1,12 @@
 /// What the launcher finds out about a program before it starts it.
 #pragma once
 
+#include "hooks/launcher/elf_file.hpp"
+#include "hooks/launcher/variables.hpp"
+
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace coir::launcher {
 
@@ -16,12 +20,21 @@ struct refusal {
   int exit_status;
 };
 
+/// What a file turned out to be.
+struct program {
+  std::string path;                  ///< as it was asked for
+  std::vector<std::string> scripts;  ///< the scripts on the way to `binary`, `path` the first
+  std::string binary;                ///< the ELF file that is going to run; empty when refused
+  std::optional<elf_file> file;      ///< `binary`; nothing when it may be run but not read
+  std::optional<refusal> why_not;    ///< why it cannot run, or not as `mode` has it
+};
+
 /// The file that `name` means: itself when it has a slash, else the first executable of that name
 /// in PATH. Empty when there is none.
 std::string find_program(const std::string& name);
 
-/// Why the hooks would not reach the program in `path`, or why it cannot run at all; nothing when
-/// all is well. A script is judged by its interpreter.
-std::optional<refusal> find_refusal(const std::string& path);
+/// Looks at the program that `name` means. Refused is what cannot run at all, and what the hooks
+/// would not reach, or would break, in that mode. A script is judged by its interpreter.
+program judge(const std::string& name, thread_mode mode);
 
 }  // namespace coir::launcher

@@ -2,43 +2,40 @@
 // process number are its own.
 #include "hooks/launcher/run.hpp"
 
+#include "hooks/launcher/libraries.hpp"
 #include "hooks/launcher/program.hpp"
 
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
-#include <filesystem>
 #include <iostream>
+#include <sstream>
 
 #include <unistd.h>
 
 namespace coir::launcher {
 namespace {
 
-namespace fs = std::filesystem;
-
 int refuse(const refusal& why) {
   std::cerr << "coir run: " << why.reason << '\n';
   return why.exit_status;
 }
 
-/// The preload library: beside the launcher's folder, in the build tree as where it was installed.
-/// Empty when missing.
-fs::path find_library() {
-  std::error_code error;
-  const fs::path own = fs::read_symlink("/proc/self/exe", error);
-  for (const char* folder : {"lib", COIR_LIBRARY_DIRECTORY}) {
-    const fs::path library = (own.parent_path().parent_path() / folder / "libcoir_preload.so");
-    if (fs::exists(library, error)) return library;
-  }
-  return {};
-}
-
-/// Puts `library` in front of what LD_PRELOAD has already.
+/// Puts `library` in front of what LD_PRELOAD has already, which may be the same library: coir may
+/// run under coir. An empty `library` takes it away.
 void preload(const std::string& library) {
-  const char* others = std::getenv("LD_PRELOAD");
-  const bool is_alone = !others || !*others;
-  setenv("LD_PRELOAD", (is_alone ? library : library + ":" + others).c_str(), 1);
+  const char* present = std::getenv("LD_PRELOAD");
+  std::string all = library;
+  std::istringstream others(present ? present : "");
+  for (std::string other; std::getline(others, other, ':');) {
+    const bool is_ours = other == library || other.ends_with("/libcoir_preload.so");
+    if (!other.empty() && !is_ours) all += (all.empty() ? "" : ":") + other;
+  }
+  if (all.empty()) {
+    unsetenv("LD_PRELOAD");
+  } else {
+    setenv("LD_PRELOAD", all.c_str(), 1);
+  }
 }
 
 int become(const std::string& path, const std::vector<std::string>& command) {
@@ -51,11 +48,17 @@ int become(const std::string& path, const std::vector<std::string>& command) {
 
 }  // namespace
 
-int run(const std::vector<std::string>& command, const std::string& backend) {
-  const std::string path = find_program(command.front());
-  if (path.empty()) return refuse({command.front() + ": there is no such program", exit_not_found});
-  if (const auto why = find_refusal(path)) return refuse(*why);
-  const std::string library = find_library();
+int run(const std::vector<std::string>& command, const settings& chosen) {
+  for (const auto& [name, value] : chosen) setenv(name.c_str(), value.c_str(), 1);
+  const char* mode_text = std::getenv("COIR_MODE");
+  const thread_mode mode = mode_of(mode_text ? mode_text : "");
+  const program found = judge(command.front(), mode);
+  if (found.why_not) return refuse(*found.why_not);
+  if (mode == thread_mode::off) {
+    preload({});
+    return become(found.path, command);
+  }
+  const std::string library = find_preload_library();
   if (library.empty()) {
     return refuse({"libcoir_preload.so is not in ../lib beside this launcher; install coir again",
                    exit_cannot_run});
@@ -65,8 +68,7 @@ int run(const std::vector<std::string>& command, const std::string& backend) {
         {library + ": LD_PRELOAD cannot hold a path with a space or a colon", exit_cannot_run});
   }
   preload(library);
-  if (!backend.empty()) setenv("COIR_BACKEND", backend.c_str(), 1);
-  return become(path, command);
+  return become(found.path, command);
 }
 
 }  // namespace coir::launcher

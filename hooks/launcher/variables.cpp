@@ -1,0 +1,90 @@
+#include "hooks/launcher/variables.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <system_error>
+
+namespace coir::launcher {
+namespace {
+
+// The limits are those of the code that reads the variable: what it would not take, the launcher
+// does not pass on.
+template <unsigned long long Min, unsigned long long Max>
+bool is_number(std::string_view text) {
+  unsigned long long number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  return error == std::errc() && end == text.data() + text.size() && number >= Min && number <= Max;
+}
+
+bool is_backend(std::string_view text) {
+  return text == "uring" || text == "io_uring" || text == "epoll";
+}
+
+bool is_mode(std::string_view text) { return text == "fiber" || text == "thread" || text == "off"; }
+
+bool is_anything(std::string_view) { return true; }
+
+constexpr std::string_view families[] = {"thread",  "sync",   "io",    "file", "dns",
+                                         "process", "signal", "stdio", "aio"};
+
+bool is_family_list(std::string_view text) {
+  while (!text.empty()) {
+    const std::size_t comma = text.find(',');
+    const std::string_view word = text.substr(0, comma);
+    if (!word.starts_with('-') || std::ranges::count(families, word.substr(1)) == 0) return false;
+    if (comma == text.npos) return true;
+    text.remove_prefix(comma + 1);
+  }
+  return false;  // a comma at the end
+}
+
+constexpr variable variables[] = {
+    {"COIR_WORKERS", "processors", "a number from 1 to 1024", is_number<1, 1024>,
+     "how many fibers run at once (coir run)"},
+    {"COIR_MODE", "fiber", "fiber, thread or off", is_mode,
+     "what a preloaded program's threads become: fiber, thread or off"},
+    {"COIR_HOOKS", "all",
+     "a list like -dns,-file of thread sync io file dns process signal stdio aio", is_family_list,
+     "families of hooks that are switched off, as -dns,-file"},
+    {"COIR_REPORT", "no", "1 or the name of a file", is_anything,
+     "at the end, report what became cooperative: 1 for stderr, or a file"},
+    {"COIR_KERNEL_THREADS", "512", "a number from 1 to 65536", is_number<1, 65536>,
+     "how many spare kernel threads calls that block may take"},
+    {"COIR_MONITOR_US", "2000", "a number from 100 to 1000000", is_number<100, 1'000'000>,
+     "microseconds between the monitor's looks at busy kernel threads"},
+    {"COIR_BACKEND", "uring, else epoll", "uring or epoll", is_backend,
+     "how fibers wait for I/O: uring or epoll"},
+    {"COIR_STACK", "262144", "a number of bytes from 16384 to 4294967296",
+     is_number<16384, 4294967296>, "bytes of a fiber's stack; touched pages are what counts"},
+    {"COIR_SPIN_US", "0", "a number", is_number<0, ~0ULL>,
+     "microseconds to spin before an idle worker sleeps"},
+    {"COIR_OFFLOAD_THREADS", "8", "a number from 1 to 1024", is_number<1, 1024>,
+     "threads for blocking work: name look-ups, offload()"},
+};
+
+}  // namespace
+
+std::span<const variable> all_variables() noexcept { return variables; }
+
+const variable* find_variable(std::string_view name) noexcept {
+  for (const variable& v : variables) {
+    if (v.name == name) return &v;
+  }
+  return nullptr;
+}
+
+std::string fault_of(std::string_view name, std::string_view value) {
+  const variable* known = find_variable(name);
+  if (!known) return std::string(name) + " is set, and coir reads no variable of that name";
+  if (value.empty() || known->is_valid(value)) return {};
+  return std::string(name) + " is " + std::string(value) + "; it must be " + known->allowed;
+}
+
+thread_mode mode_of(std::string_view value) noexcept {
+  if (value == "off") return thread_mode::off;
+  return value == "thread" ? thread_mode::thread : thread_mode::fiber;
+}
+
+std::span<const std::string_view> switchable_families() noexcept { return families; }
+
+}  // namespace coir::launcher
