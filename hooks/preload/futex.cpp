@@ -45,7 +45,7 @@ long finish_system_call(long result) noexcept {
   return finish(result);
 }
 
-// --- futexes --------------------------------------------------------------------------------------
+// --- futexes -------------------------------------------------------------------------------------
 
 /// The futex call's arguments under their names.
 struct futex_call {
@@ -248,7 +248,7 @@ long futex(const arguments& args) noexcept {
   }
 }
 
-// --- threads by their numbers ---------------------------------------------------------------------
+// --- threads by their numbers --------------------------------------------------------------------
 
 pid_t number_of_caller() noexcept {
   const thread_fiber* const self = threads::current();
@@ -276,7 +276,7 @@ long send_to_thread(long number, const arguments& args) noexcept {
   return result == -ESRCH ? call_kernel(number, args) : result;
 }
 
-// --- calls that have a hook -----------------------------------------------------------------------
+// --- calls that have a hook ----------------------------------------------------------------------
 
 /// A system call is no cancellation point, as the hook of the same name is.
 class without_cancellation {
