@@ -73,7 +73,7 @@ bool names_fiber(id_t id) noexcept {
   return false;
 }
 
-// --- affinity -------------------------------------------------------------------------------------
+// --- affinity ------------------------------------------------------------------------------------
 
 /// 0 when the set has a processor that the process may use, else -EINVAL.
 int check_affinity(size_t bytes, const cpu_set_t* wanted) noexcept {
@@ -89,7 +89,7 @@ int check_affinity(size_t bytes, const cpu_set_t* wanted) noexcept {
   return -EINVAL;
 }
 
-// --- scheduling -----------------------------------------------------------------------------------
+// --- scheduling ----------------------------------------------------------------------------------
 
 int policy_of_carriers() noexcept {
   return static_cast<int>(kernel::call(SYS_sched_getscheduler, 0));
@@ -114,7 +114,7 @@ int check_scheduling(int policy, int priority) noexcept {
   return usual == policy_of_carriers() && priority == priority_of_carriers() ? 0 : EPERM;
 }
 
-// --- names ----------------------------------------------------------------------------------------
+// --- names ---------------------------------------------------------------------------------------
 
 constexpr char comm_of_main[] = "/proc/self/comm";
 
@@ -149,7 +149,7 @@ void get_name(const threads::thread_fiber& fiber, char* name) noexcept {
   std::memcpy(name, found, sizeof found);
 }
 
-// --- nice values ----------------------------------------------------------------------------------
+// --- nice values ---------------------------------------------------------------------------------
 
 int nice_of_carriers() noexcept {
   constexpr int kernel_offset = 20;

@@ -66,7 +66,7 @@ auto blocking(Call call) -> decltype(call()) {
   return parking_fiber() ? in_region(call) : call();
 }
 
-// --- record locks ---------------------------------------------------------------------------------
+// --- record locks --------------------------------------------------------------------------------
 
 /// The command that only tries what `command` waits for; 0 when it does not wait.
 int trying(int command) noexcept {
@@ -83,7 +83,7 @@ int lock_record(threads::thread_fiber& self, int fd, int command, long argument)
   return in_region([&] { return real::fcntl(fd, command, argument); });
 }
 
-// --- System V semaphores --------------------------------------------------------------------------
+// --- System V semaphores -------------------------------------------------------------------------
 
 /// True when the operations were done, or failed for another reason than that they would wait.
 bool try_semaphores(int set, const sembuf* operations, size_t count, long& result) noexcept {
@@ -98,7 +98,7 @@ bool try_semaphores(int set, const sembuf* operations, size_t count, long& resul
   return result != -EAGAIN;
 }
 
-// --- POSIX message queues -------------------------------------------------------------------------
+// --- POSIX message queues ------------------------------------------------------------------------
 
 constexpr timespec long_ago{0, 0};
 
@@ -140,7 +140,7 @@ bool is_nonblocking(int fd) noexcept {
 
 }  // namespace
 
-// --- locks of files -------------------------------------------------------------------------------
+// --- locks of files ------------------------------------------------------------------------------
 
 /// hook: files: waits for a lock in a region
 COIR_HOOK int flock(int fd, int operation) noexcept {
@@ -176,7 +176,7 @@ COIR_HOOK int fcntl(int fd, int command, ...) {
 COIR_HOOK int fcntl64(int, int, ...) COIR_HOOK_ALIAS(fcntl);
 COIR_HOOK int __fcntl(int, int, ...) COIR_HOOK_ALIAS(fcntl);
 
-// --- System V -------------------------------------------------------------------------------------
+// --- System V ------------------------------------------------------------------------------------
 
 /// hook: semaphores: waits for a message in a region
 COIR_HOOK ssize_t msgrcv(int queue, void* message, size_t size, long type, int flags) {
@@ -216,7 +216,7 @@ COIR_HOOK int semtimedop(int set, sembuf* operations, size_t count,
   return in_region([&] { return real::semtimedop(set, operations, count, timeout); });
 }
 
-// --- POSIX message queues -------------------------------------------------------------------------
+// --- POSIX message queues ------------------------------------------------------------------------
 
 /// hook: semaphores: parks until the queue has a message
 COIR_HOOK ssize_t mq_timedreceive(mqd_t queue, char* text, size_t size, unsigned* priority,
@@ -248,7 +248,7 @@ COIR_HOOK int mq_send(mqd_t queue, const char* text, size_t size, unsigned prior
   return send(*self, queue, text, size, priority, nullptr);
 }
 
-// --- to disk --------------------------------------------------------------------------------------
+// --- to disk -------------------------------------------------------------------------------------
 
 /// hook: files: waits for the disk in a region
 COIR_HOOK int msync(void* start, size_t size, int flags) {
@@ -286,7 +286,7 @@ COIR_HOOK int posix_fallocate(int fd, off_t from, off_t size) {
 }
 COIR_HOOK int posix_fallocate64(int, off64_t, off64_t) COIR_HOOK_ALIAS(posix_fallocate);
 
-// --- copies inside the kernel ---------------------------------------------------------------------
+// --- copies inside the kernel --------------------------------------------------------------------
 
 /// hook: files: waits for the disk in a region
 COIR_HOOK ssize_t copy_file_range(int from, off64_t* from_at, int to, off64_t* to_at, size_t size,

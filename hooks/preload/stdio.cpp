@@ -144,7 +144,7 @@ wchar_t* const no_wide_text = nullptr;
 
 }  // namespace
 
-// --- characters -----------------------------------------------------------------------------------
+// --- characters ----------------------------------------------------------------------------------
 
 /// hook: stdio: parks until there is input
 COIR_HOOK int fgetc(FILE* stream) {
@@ -202,7 +202,7 @@ COIR_HOOK wint_t getwc_unlocked(FILE*) COIR_HOOK_ALIAS(fgetwc_unlocked);
 /// hook: stdio: as fgetc
 COIR_HOOK wint_t getwchar_unlocked() { return fgetwc_unlocked(stdin); }
 
-// --- lines and blocks -----------------------------------------------------------------------------
+// --- lines and blocks ----------------------------------------------------------------------------
 
 /// hook: stdio: parks until there is input
 COIR_HOOK char* fgets(char* text, int size, FILE* stream) {
@@ -283,7 +283,7 @@ COIR_HOOK size_t __fread_unlocked_chk(void* data, size_t capacity, size_t size, 
   return size > 0 && count > 0 ? reading(stream, size_t{0}, call) : call();
 }
 
-// --- formatted input ------------------------------------------------------------------------------
+// --- formatted input -----------------------------------------------------------------------------
 
 // libc has each function twice: in its old GNU form and in the form of C99. The header gives the
 // plain names of C++ to the latter, so that the hooks have names of their own.
@@ -368,7 +368,7 @@ int coir_c99_fwscanf(FILE* stream, const wchar_t* format, ...) {
   return result;
 }
 
-// --- closing --------------------------------------------------------------------------------------
+// --- closing -------------------------------------------------------------------------------------
 
 /// hook: stdio: lets those who wait for the descriptor go on
 COIR_HOOK int fclose(FILE* stream) {
