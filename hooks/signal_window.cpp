@@ -1,5 +1,6 @@
 #include "hooks/signal_window.hpp"
 
+#include "runtime/io/thread_scheduler.hpp"
 #include "runtime/kernel/syscall.hpp"
 
 #include <cerrno>
@@ -28,12 +29,22 @@ bool find_let_in(const sigset_t& mask, sigset_t& let_in) noexcept {
 
 signal_window::signal_window(const sigset_t* mask) noexcept : mask_(mask) {
   sigset_t let_in;
-  if (!mask || !find_let_in(*mask, let_in)) return;
+  if (!mask) return;
+  if (io::thread_scheduler* const threads = io::threads_of_caller()) {
+    is_exchanged_ = true;
+    if (threads->exchange_signal_mask(*mask, &usual_)) error_ = -EINTR;
+    return;
+  }
+  if (!find_let_in(*mask, let_in)) return;
   fd_ = signalfd(-1, &let_in, SFD_CLOEXEC | SFD_NONBLOCK);
   if (fd_ < 0) error_ = -errno;
 }
 
 signal_window::~signal_window() {
+  if (is_exchanged_) {
+    if (io::thread_scheduler* const threads = io::threads_of_caller())
+      threads->exchange_signal_mask(usual_, nullptr);
+  }
   if (fd_ >= 0)
     kernel::call(SYS_close, fd_);  // nobody else knows the descriptor, so nobody waits for it
 }

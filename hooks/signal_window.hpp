@@ -8,6 +8,8 @@
 /// the mask would block in addition is not blocked: such a signal is handled during the wait,
 /// unseen.
 ///
+/// A thread of the preload library is a fiber with a mask of its own: there the mask is simply set.
+///
 /// Rejected: to set the mask around the wait. Other fibers would run with it, and two such calls
 /// that overlap would restore each other's masks in the wrong order.
 #pragma once
@@ -36,6 +38,8 @@ class signal_window {
 
  private:
   const sigset_t* mask_;
+  sigset_t usual_;             ///< of a thread of the preload library, which has another meanwhile
+  bool is_exchanged_ = false;
   int fd_ = -1;
   int error_ = 0;
 };

@@ -55,6 +55,13 @@ class preloaded_threads final : public io::thread_scheduler {
   int hidden_descriptor(unsigned first, unsigned last) noexcept override {
     return threads::lowest_runtime_descriptor(first, last);
   }
+  bool exchange_signal_mask(const sigset_t& mask, sigset_t* old) noexcept override {
+    threads::thread_fiber& self = *threads::current();
+    self.has_run_handler = false;
+    self.restarts_calls = true;
+    ::pthread_sigmask(SIG_SETMASK, &mask, old);
+    return self.has_run_handler;
+  }
   void test_cancel() override {
     threads::rejoin_if_stuck();
     if (threads::is_cancelled(*threads::current())) ::pthread_testcancel();

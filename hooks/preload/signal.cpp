@@ -77,6 +77,14 @@ void from_kernel(const kernel_action& k, struct sigaction& action) noexcept {
   store_bits(k.mask, action.sa_mask);
 }
 
+/// True when the caller runs on the stack.
+bool is_on(const stack_t& stack) noexcept {
+  const auto place = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+  const auto start = reinterpret_cast<std::uintptr_t>(stack.ss_sp);
+  return stack.ss_sp && !(stack.ss_flags & SS_DISABLE) && place >= start &&
+         place < start + stack.ss_size;
+}
+
 /// signal(3) and its kin in terms of sigaction.
 sighandler_t set_handler(int signal, sighandler_t handler, int flags) noexcept {
   struct sigaction next {};
@@ -287,13 +295,15 @@ COIR_HOOK int sigaltstack(const stack_t* next, stack_t* before) noexcept {
   if (!self) return real::sigaltstack(next, before);
   const stack_t old = self->signal_stack;
   if (next) {
+    if (is_on(old)) return finish(-EPERM);
     if (next->ss_flags & ~(SS_DISABLE | (1 << 31))) return finish(-EINVAL);
     if (!(next->ss_flags & SS_DISABLE) && next->ss_size < signal_stack_min) return finish(-ENOMEM);
     self->signal_stack = *next;
   }
   if (before) {
     *before = old;
-    if (!old.ss_sp) before->ss_flags = SS_DISABLE;
+    before->ss_flags = old.ss_sp ? old.ss_flags : SS_DISABLE;
+    if (is_on(old)) before->ss_flags = SS_ONSTACK;
   }
   return 0;
 }

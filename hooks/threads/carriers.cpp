@@ -8,6 +8,7 @@
 #include "hooks/threads/timers.hpp"
 #include "runtime/kernel/report.hpp"
 
+#include <algorithm>
 #include <new>
 
 #include <pthread.h>
@@ -174,10 +175,13 @@ std::int64_t time_until(deadline until) noexcept {
 void poll_as_poller(carrier& c) noexcept {
   sched->poller.store(&c, std::memory_order_seq_cst);
   c.state.store(carrier_state::polling, std::memory_order_seq_cst);
-  sched->poller_until.store(next_timer(), std::memory_order_seq_cst);
+  const deadline announced = next_timer();
+  sched->poller_until.store(announced, std::memory_order_seq_cst);
   sched->state_lock.release();
-  // Whoever arms a timer or queues a fiber after this look sees the poller and kicks it.
-  const deadline until = next_timer();
+  // Whoever arms a timer or queues a fiber after this look sees the poller and kicks it. It must not
+  // sleep longer than it has announced: the announced timer may be gone by now, and one that is
+  // armed between the two would kick nobody.
+  const deadline until = std::min(announced, next_timer());
   const bool has_work = sched->ready_count.load(std::memory_order_seq_cst) > 0 ||
                         has_process_signals();
   poll_descriptors(has_work ? 0 : time_until(until), [](void* argument) noexcept {

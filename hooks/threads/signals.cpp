@@ -96,6 +96,11 @@ signal_set mask_inside(const kernel_action& action, int signal, signal_set outsi
   return (outside | action.mask | own) & ~unblockable;
 }
 
+void note_handler(thread_fiber& self, const kernel_action& action) noexcept {
+  self.has_run_handler = true;
+  if (!(action.flags & SA_RESTART)) self.restarts_calls = false;
+}
+
 /// In the kernel's signal frame, on the fiber whose signal it is.
 void run_here(thread_fiber& self, int signal, siginfo_t* info, void* context) {
   const kernel_action action = action_of(signal);
@@ -108,6 +113,7 @@ void run_here(thread_fiber& self, int signal, siginfo_t* info, void* context) {
   ++self.handler_depth;
   call_handler(action, signal, info, context);
   --self.handler_depth;
+  note_handler(self, action);
   // The return from the frame sets the kernel's mask to what it was.
   self.blocked = outside;
   self.on->kernel_mask = outside;
@@ -126,8 +132,7 @@ void run_on_fiber(thread_fiber& self, int signal) {
   __builtin_memcpy(&context.uc_sigmask, &outside, sizeof outside);
   set_signal_mask(self, mask_inside(action, signal, outside));
   call_handler(action, signal, &info, &context);
-  self.has_run_handler = true;
-  if (!(action.flags & SA_RESTART)) self.restarts_calls = false;
+  note_handler(self, action);
   set_signal_mask(self, outside);
 }
 
@@ -356,9 +361,8 @@ void exchange_mask(thread_fiber& self, signal_set blocked) noexcept {
   count_mask(before & ~blocked, -1);
   count_mask(blocked & ~before, 1);
   self.blocked = blocked;
-  enter_runtime();
+  // Not a runtime section: the kernel delivers what this lets in right here, one after the other.
   adopt_signal_mask(*self.on, self);
-  leave_runtime();
 }
 
 void set_signal_mask(thread_fiber& self, signal_set blocked) noexcept {
