@@ -22,10 +22,12 @@ def peak(threads=None, process=None):
 
 
 class Took:
-    """The time that a block takes: with Took(0.2): what has to wait so long, and not ten times."""
+    """The time that a block takes: with Took(0.2): what has to wait so long, and not ten times.
+    Where an exception is given, the block has to end with it."""
 
-    def __init__(self, seconds):
+    def __init__(self, seconds, raises=None):
         self.seconds = seconds
+        self.raises = raises
 
     def __enter__(self):
         self.began = time.monotonic()
@@ -33,9 +35,12 @@ class Took:
 
     def __exit__(self, kind, value, trace):
         took = time.monotonic() - self.began
-        if kind is None:
-            check(took >= self.seconds - 0.001, f"early: {took:.4f} s and not {self.seconds} s")
-            check(took < 10 * self.seconds, f"late: {took:.4f} s and not {self.seconds} s")
+        if kind and not (self.raises and issubclass(kind, self.raises)):
+            return False
+        check(bool(kind) == bool(self.raises), "there was no", self.raises, "after", took)
+        check(took >= self.seconds - 0.001, f"early: {took:.4f} s and not {self.seconds} s")
+        check(took < 10 * self.seconds, f"late: {took:.4f} s and not {self.seconds} s")
+        return True
 
 
 def together(count, work, timeout=60.0):

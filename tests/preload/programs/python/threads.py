@@ -127,14 +127,9 @@ def a_thread_pool_returns_values_exceptions_and_order():
         check(len(list(concurrent.futures.as_completed(slow, 60))) == 3, "some are missing")
         gate = threading.Event()
         waiting = pool.submit(gate.wait, 60)
-        try:
-            with Took(0.2):
-                try:
-                    waiting.result(0.2)
-                finally:
-                    pass
-        except concurrent.futures.TimeoutError:
-            gate.set()
+        with Took(0.2, raises=concurrent.futures.TimeoutError):
+            waiting.result(0.2)
+        gate.set()
         check(waiting.result(60) is True, "the result is lost")
 
 
