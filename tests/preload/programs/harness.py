@@ -335,7 +335,7 @@ class Run:
 
 
 def run_one(test, options, tokens):
-    """Whether the test passed."""
+    """Whether the test passed; nothing if it was skipped."""
     run = Run(options, tokens)
     how = f"{tokens} token{'s' if tokens > 1 else ''}" if options.launcher else "native"
     title = f"{test.__doc__.strip().splitlines()[0]} ({test.__name__}, {how})"
@@ -349,8 +349,9 @@ def run_one(test, options, tokens):
             test(run)
             for program in run.programs:
                 check(program.process.poll() is not None, "still runs:", *program.argv)
-        except Skip:
-            raise
+        except Skip as reason:
+            print(f"skipped: {reason}", flush=True)
+            return None
         except Exception:  # pylint: disable=broad-except
             traceback.print_exc(file=sys.stdout)
             for program in run.programs:
@@ -400,12 +401,6 @@ def main(*tests):
     options = read_options(tests)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    failed = 0
-    try:
-        for tokens in options.token_counts:
-            for test in options.tests:
-                failed += not run_one(test, options, tokens)
-    except Skip as reason:
-        print(f"skipped: {reason}")
-        sys.exit(SKIPPED)
-    sys.exit(1 if failed else 0)
+    passed = [run_one(test, options, tokens)
+              for tokens in options.token_counts for test in options.tests]
+    sys.exit(1 if False in passed else SKIPPED if None in passed else 0)
