@@ -371,7 +371,7 @@ def read_options(tests):
     parser.add_argument("--fibers", action="store_true")
     parser.add_argument("--native", action="store_true")
     parser.add_argument("words", nargs="*")
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     words = options.words
     options.native = options.native or bool(os.environ.get("COIR_TEST_NATIVE"))
     options.launcher = None
