@@ -81,7 +81,7 @@ def together(count, work, patience=PATIENCE):
     def one(index):
         try:
             results[index] = work(index)
-        except BaseException:  # pylint: disable=broad-except
+        except BaseException:
             errors.append(traceback.format_exc())
 
     threads = [threading.Thread(target=one, args=(n,), daemon=True) for n in range(count)]
@@ -133,7 +133,7 @@ class Program:
         self.seen = 0  # lines that line() has passed
         self.news = threading.Condition()
         # It is a child with a handle of its own, not a context: the run ends it.
-        self.process = subprocess.Popen(  # pylint: disable=consider-using-with
+        self.process = subprocess.Popen(
             self.argv, cwd=folder, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, start_new_session=True)
         self.pid = self.process.pid
@@ -293,7 +293,7 @@ class Run:
     def output(self, *argv, text="", status=0, patience=PATIENCE, native=False):
         """Runs a client to its end and returns what it printed to its standard output."""
         words = [str(word) for word in argv]
-        process = subprocess.Popen(  # pylint: disable=consider-using-with
+        process = subprocess.Popen(
             words if native else self.command(words), cwd=self.folder, env=self.environment(),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             start_new_session=True)
@@ -352,7 +352,7 @@ def run_one(test, options, tokens):
         except Skip as reason:
             print(f"skipped: {reason}", flush=True)
             return None
-        except Exception:  # pylint: disable=broad-except
+        except Exception:
             traceback.print_exc(file=sys.stdout)
             for program in run.programs:
                 program.describe()

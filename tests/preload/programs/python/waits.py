@@ -219,7 +219,7 @@ def threads_that_share_an_epoll_get_each_event_once():
     pairs = [socket.socketpair() for _ in range(40)]
     got, lock, done = [], threading.Lock(), threading.Event()
     with select.epoll() as epoll:
-        for index, (left, _) in enumerate(pairs):
+        for left, _ in pairs:
             epoll.register(left, select.EPOLLIN | select.EPOLLONESHOT)
         owners = {left.fileno(): index for index, (left, _) in enumerate(pairs)}
 
