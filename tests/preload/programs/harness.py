@@ -161,7 +161,7 @@ class Program:
                     self.seen += 1
                     if match := re.search(pattern, self.log[self.seen - 1]):
                         return match
-                check(self.reader.is_alive(), "the program ended without a line like", pattern)
+                check(self.reader.is_alive(), "the program ended before it printed:", pattern)
                 left = deadline - time.monotonic()
                 check(left > 0, "never printed:", pattern)
                 self.news.wait(min(left, 0.5))
@@ -201,7 +201,7 @@ class Program:
 
     def kill(self):
         """Ends all of the session."""
-        with contextlib.suppress(ProcessLookupError):
+        if self.process.poll() is None:
             os.killpg(self.pid, signal.SIGKILL)
         for pid in self.session():
             with contextlib.suppress(ProcessLookupError):
@@ -324,13 +324,13 @@ class Run:
         maps = word_of(f"/proc/{program.pid}/maps")
         return "libcoir_preload" in maps
 
-    def follow(self, program, patience=3 * PATIENCE):
-        """Lets a program of python/checks.py run to its end, and counts when it asks for it."""
-        while match := program.line(r"^(?:threads (\d+)(?: in process (\d+))?|done)$", patience):
-            if not match[1]:
-                break
-            self.show_threads(program, int(match[1]), match[2] and int(match[2]))
-            program.say("go")
+    def follow(self, program):
+        """Lets a program of python/checks.py run to its end, and counts when it asks for it. It
+        hangs if it prints nothing for too long: it has a line for each of its checks."""
+        while (line := program.line("^.*$")[0]) != "done":
+            if match := re.match(r"threads (\d+)(?: in process (\d+))?$", line):
+                self.show_threads(program, int(match[1]), match[2] and int(match[2]))
+                program.say("go")
         program.ends(0)
 
 
