@@ -1,20 +1,22 @@
 // How a thread ends: pthread_exit from deep calls, results, and the destructors of keys.
 #include "check.h"
 
+#include <limits.h>
+
 static int order[16], order_count;
 static void note(void* argument) { order[order_count++] = (int)(intptr_t)argument; }
 
-static __attribute__((noinline)) void descend(int depth) {
+static volatile int deepest = 100;
+static __attribute__((noinline)) int descend(int depth) {
   volatile char frame[256];
-  frame[depth % 256] = (char)depth;
-  if (depth == 0) pthread_exit((void*)42);
-  descend(depth - 1);
-  frame[0] = 1;
+  frame[depth] = 1;
+  if (depth == deepest) pthread_exit((void*)42);
+  return depth < 200 ? descend(depth + 1) + frame[depth] : 0;
 }
 static void* exit_from_deep(void* argument) {
   pthread_cleanup_push(note, (void*)1);
   pthread_cleanup_push(note, (void*)2);
-  descend(100);
+  descend(0);
   pthread_cleanup_pop(0);
   pthread_cleanup_pop(0);
   return argument;
