@@ -156,7 +156,7 @@ RESTARTS(recv, "and gets the data", feed();)
 RESTARTS(recvmsg, "and gets the data", feed();)
 RESTARTS(accept, "and gets the connection", struct sockaddr_un name = {.sun_family = AF_UNIX};
          snprintf(name.sun_path + 1, sizeof name.sun_path - 1, "coir-interrupt-%d", getpid());
-         NEED(connect(pair[0], (struct sockaddr*)&name, sizeof name));)
+         NEED(connect((int)NEED(socket(AF_UNIX, SOCK_STREAM, 0)), (struct sockaddr*)&name, sizeof name));)
 static void drain(int fd) { for (int i = 0; i < 200 && !GET(finished); i++) NEED(read(fd, buffer, 4096)); }
 RESTARTS(write, "and writes all", drain(tube[0]);)
 RESTARTS(send, "and sends all", drain(pair[1]);)
