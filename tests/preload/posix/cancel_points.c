@@ -42,11 +42,13 @@ static void cancelled_in(void (*call)(void)) {
   CHECK(pthread_equal(cleaned_in, thread));
 }
 
-#define POINT(name, ...)                                    \
-  static void call_##name(void) { __VA_ARGS__ }             \
-  PROMISE(name, "A thread is cancelled in " #name) { cancelled_in(call_##name); }
+#define POINT(name, ...)                                                                        \
+  static void call_##name(void){__VA_ARGS__} PROMISE(name, "A thread is cancelled in " #name) { \
+    cancelled_in(call_##name);                                                                  \
+  }
 
-#define IGNORE(call) if ((call) == -1) return
+#define IGNORE(call) \
+  if ((call) == -1) return
 
 POINT(read, IGNORE(read(tube[0], buffer, 1));)
 POINT(readv, struct iovec part = {buffer, 1}; IGNORE(readv(tube[0], &part, 1));)
@@ -55,12 +57,14 @@ POINT(writev, struct iovec part = {buffer, sizeof buffer};
       for (;;) IGNORE(writev(pair[0], &part, 1));)
 POINT(recv, IGNORE(recv(pair[0], buffer, 1, 0));)
 POINT(recvfrom, IGNORE(recvfrom(pair[0], buffer, 1, 0, NULL, NULL));)
-POINT(recvmsg, struct iovec part = {buffer, 1}; struct msghdr message = {.msg_iov = &part,
-      .msg_iovlen = 1}; IGNORE(recvmsg(pair[0], &message, 0));)
+POINT(recvmsg, struct iovec part = {buffer, 1};
+      struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+      IGNORE(recvmsg(pair[0], &message, 0));)
 POINT(send, for (;;) IGNORE(send(pair[0], buffer, sizeof buffer, 0));)
 POINT(sendto, for (;;) IGNORE(sendto(pair[0], buffer, sizeof buffer, 0, NULL, 0));)
-POINT(sendmsg, struct iovec part = {buffer, sizeof buffer}; struct msghdr message = {
-      .msg_iov = &part, .msg_iovlen = 1}; for (;;) IGNORE(sendmsg(pair[0], &message, 0));)
+POINT(sendmsg, struct iovec part = {buffer, sizeof buffer};
+      struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+      for (;;) IGNORE(sendmsg(pair[0], &message, 0));)
 
 static struct sockaddr_un abstract_name(void) {
   struct sockaddr_un name = {.sun_family = AF_UNIX};
@@ -77,9 +81,8 @@ static int listener(int backlog) {
 POINT(accept, IGNORE(accept(listener(1), NULL, NULL));)
 POINT(accept4, IGNORE(accept4(listener(1), NULL, NULL, SOCK_CLOEXEC));)
 // Of a unix listener whose queue is full.
-POINT(connect, struct sockaddr_un name = abstract_name(); listener(0);
-      for (int i = 0; i < 10; i++) IGNORE(
-          connect(socket(AF_UNIX, SOCK_STREAM, 0), (struct sockaddr*)&name, sizeof name));)
+POINT(connect, struct sockaddr_un name = abstract_name(); listener(0); for (int i = 0; i < 10; i++)
+          IGNORE(connect(socket(AF_UNIX, SOCK_STREAM, 0), (struct sockaddr*)&name, sizeof name));)
 
 POINT(poll, struct pollfd one = {tube[0], POLLIN, 0}; IGNORE(poll(&one, 1, -1));)
 POINT(poll_of_nothing, IGNORE(poll(NULL, 0, 60000));)
@@ -101,8 +104,7 @@ POINT(usleep, IGNORE(usleep(60000000));)
 POINT(pause, IGNORE(pause());)
 POINT(sigsuspend, sigset_t none; sigemptyset(&none); IGNORE(sigsuspend(&none));)
 POINT(sigwait, sigset_t set = set_of(SIGUSR1); block(SIGUSR1); int got; sigwait(&set, &got);)
-POINT(sigwaitinfo, sigset_t set = set_of(SIGUSR1); block(SIGUSR1);
-      IGNORE(sigwaitinfo(&set, NULL));)
+POINT(sigwaitinfo, sigset_t set = set_of(SIGUSR1); block(SIGUSR1); IGNORE(sigwaitinfo(&set, NULL));)
 POINT(sigtimedwait, sigset_t set = set_of(SIGUSR1); block(SIGUSR1);
       struct timespec time = from_ms(60000); IGNORE(sigtimedwait(&set, NULL, &time));)
 
@@ -146,7 +148,10 @@ PROMISE(waitid, "A thread is cancelled in waitid") { in_child_wait(call_waitid);
 
 static int queue;
 static void call_msgrcv(void) {
-  struct { long type; char text[8]; } message;
+  struct {
+    long type;
+    char text[8];
+  } message;
   IGNORE(msgrcv(queue, &message, sizeof message.text, 0, 0));
 }
 PROMISE(msgrcv, "A thread is cancelled in msgrcv") {

@@ -182,7 +182,8 @@ static void* blocking_cleanup(void* argument) {
   pthread_cleanup_pop(0);
   return argument;
 }
-PROMISE(blocking_cleanup_handlers, "Cleanup handlers may block, and a second cancel changes nothing") {
+PROMISE(blocking_cleanup_handlers,
+        "Cleanup handlers may block, and a second cancel changes nothing") {
   pthread_t thread = start(blocking_cleanup, NULL);
   pthread_cancel(thread);
   CHECK(join(thread) == PTHREAD_CANCELED);

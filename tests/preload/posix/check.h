@@ -5,8 +5,8 @@
 //   PROGRAM              lists its promises: name, expected exit status, sentence
 //   PROGRAM NAME [...]   keeps one of them
 //
-// A promise prints deterministic facts only. No wait is endless on purpose of the helper's side:
-// `await` gives up after its patience, and compare.py ends a run that does not come to its end.
+// A promise prints deterministic facts only. AWAIT gives up after its patience, and compare.py ends
+// a run that does not come to its end.
 #ifndef CHECK_H
 #define CHECK_H
 
@@ -14,8 +14,8 @@
 #define _GNU_SOURCE
 #endif
 #include <errno.h>
-#include <limits.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>
@@ -47,7 +47,7 @@ struct promise {
 enum { promises_max = 64, patience_ms = 15000, settle_ms = 15 };
 static struct promise promises[promises_max];
 static int promise_count;
-static int was_broken;     // atomic: threads set it
+static int was_broken;             // atomic: threads set it
 static int argument_count UNUSED;  // what follows the promise's name
 static char** arguments UNUSED;
 static const char* program_path UNUSED;
@@ -101,9 +101,10 @@ static UNUSED struct timespec from_ms(int64_t ms) {
 static UNUSED struct timespec in_ms(clockid_t clock, int64_t ms) {
   struct timespec time;
   clock_gettime(clock, &time);
-  time.tv_nsec += ms % 1000 * 1000000;
-  time.tv_sec += (time_t)(ms / 1000) + time.tv_nsec / 1000000000;
-  time.tv_nsec %= 1000000000;
+  int64_t ns = time.tv_nsec + ms * 1000000;  // negative for a time that is past
+  int64_t seconds = ns / 1000000000 - (ns % 1000000000 < 0);
+  time.tv_sec += (time_t)seconds;
+  time.tv_nsec = (long)(ns - seconds * 1000000000);
   return time;
 }
 
@@ -117,11 +118,11 @@ static UNUSED void sleep_ms(int64_t ms) {
 static UNUSED void settle(void) { sleep_ms(settle_ms); }
 
 // AWAIT(truth): until it comes true; 0 if that took longer than the patience.
-#define AWAIT(truth)                                         \
-  do {                                                       \
-    int64_t give_up = now_ms() + patience_ms;                \
-    while (!(truth) && now_ms() < give_up) sleep_ms(1);      \
-    CHECK(truth);                                            \
+#define AWAIT(truth)                                    \
+  do {                                                  \
+    int64_t give_up = now_ms() + patience_ms;           \
+    while (!(truth) && now_ms() < give_up) sleep_ms(1); \
+    CHECK(truth);                                       \
   } while (0)
 
 #define GET(variable) __atomic_load_n(&(variable), __ATOMIC_SEQ_CST)
@@ -184,13 +185,11 @@ static UNUSED int status_of(pid_t child) {
   return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-// RUN_IN_CHILD(statements): forks, and is the child's status; the child exits with 0 unless a
-// check in it failed.
+// The end of a child: 0 unless a check in it failed.
 #define FINISH_CHILD() (fflush(stdout), _exit(GET(was_broken) ? 71 : 0))
 
 static UNUSED void* shared_memory(size_t bytes) {
-  void* memory =
-      mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  void* memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   NEED(memory == MAP_FAILED ? -1 : 0);
   return memory;
 }

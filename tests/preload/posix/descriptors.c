@@ -83,7 +83,8 @@ PROMISE(shutdown_then_close, "shutdown wakes the reader that close would have le
   join(thread);
   CHECK(got == 0 || (got == -1 && error == EBADF));  // EBADF if it had not begun
 }
-PROMISE(dup2_over_a_wait, "dup2 over a descriptor that a thread reads leaves it with the old file") {
+PROMISE(dup2_over_a_wait,
+        "dup2 over a descriptor that a thread reads leaves it with the old file") {
   int other[2];
   NEED(pipe(pair));
   NEED(pipe(other));
@@ -198,7 +199,8 @@ static void works_as_before(void) {
   close(now[0]);
   close(now[1]);
 }
-PROMISE(close_them_all, "After every descriptor from 3 on was closed, threads and sockets still work") {
+PROMISE(close_them_all,
+        "After every descriptor from 3 on was closed, threads and sockets still work") {
   works_as_before();
   struct rlimit most;
   NEED(getrlimit(RLIMIT_NOFILE, &most));
@@ -222,7 +224,8 @@ static void* accept_without_room(void* argument) {
   CHECK(accept(server, NULL, NULL) == -1 && errno == EMFILE);
   return argument;
 }
-PROMISE(too_many, "With RLIMIT_NOFILE used up accept is EMFILE, nothing hangs, and later it works") {
+PROMISE(too_many,
+        "With RLIMIT_NOFILE used up accept is EMFILE, nothing hangs, and later it works") {
   server = tcp_listener(5);
   int client = tcp_client(server);
   struct rlimit most;
@@ -243,7 +246,8 @@ PROMISE(too_many, "With RLIMIT_NOFILE used up accept is EMFILE, nothing hangs, a
   NEED(write(client, "data", 4));
   join(start(read_pair, &fd));
 }
-PROMISE(low_limit_first, "Threads and waits work under a descriptor limit set before the first one") {
+PROMISE(low_limit_first,
+        "Threads and waits work under a descriptor limit set before the first one") {
   struct rlimit most;
   NEED(getrlimit(RLIMIT_NOFILE, &most));
   most.rlim_cur = most.rlim_max = 16;

@@ -23,8 +23,7 @@ static void* wait_for_change(void* argument) {
 }
 static void wait_and_wake(int wait_operation, int wake_operation) {
   pthread_t threads[10];
-  for (int i = 0; i < 10; i++)
-    threads[i] = start(wait_for_change, (void*)(intptr_t)wait_operation);
+  for (int i = 0; i < 10; i++) threads[i] = start(wait_for_change, (void*)(intptr_t)wait_operation);
   AWAIT(GET(waiting) == 10);
   settle();
   SET(word, 1);
@@ -91,8 +90,8 @@ static int wake_until(uint32_t* address, int count, uint32_t bits) {
   int total = 0;
   int64_t give_up = now_ms() + patience_ms;
   while (total < count && now_ms() < give_up) {
-    total += (int)futex(address, FUTEX_WAKE_BITSET_PRIVATE, (uint32_t)(count - total), NULL, NULL,
-                        bits);
+    total +=
+        (int)futex(address, FUTEX_WAKE_BITSET_PRIVATE, (uint32_t)(count - total), NULL, NULL, bits);
     if (total < count) sleep_ms(1);
   }
   return total;
@@ -126,8 +125,8 @@ PROMISE(requeue, "FUTEX_CMP_REQUEUE wakes some and moves the rest to another wor
   int handled = 0;
   int64_t give_up = now_ms() + patience_ms;
   while (handled < 6 && now_ms() < give_up) {  // none is woken, all are moved
-    long moved = syscall(SYS_futex, &gate, FUTEX_CMP_REQUEUE_PRIVATE, 0, (long)INT_MAX,
-                         &other_word, 0);
+    long moved =
+        syscall(SYS_futex, &gate, FUTEX_CMP_REQUEUE_PRIVATE, 0, (long)INT_MAX, &other_word, 0);
     CHECK(moved >= 0);
     handled += (int)moved;
     if (handled < 6) sleep_ms(1);
@@ -169,7 +168,8 @@ PROMISE(between_processes, "A futex in shared memory wakes the threads of a chil
   int own = child == 0;
   for (uint32_t i = 0; i < 200; i++) {
     uint32_t now;
-    while ((now = GET(shared[0])) % 2 != (uint32_t)own) futex(shared, FUTEX_WAIT, now, NULL, NULL, 0);
+    while ((now = GET(shared[0])) % 2 != (uint32_t)own)
+      futex(shared, FUTEX_WAIT, now, NULL, NULL, 0);
     SET(shared[0], now + 1);
     futex(shared, FUTEX_WAKE, 1, NULL, NULL, 0);
   }

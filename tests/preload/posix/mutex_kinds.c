@@ -11,9 +11,13 @@ static void make(int type, int protocol) {
   CHECK(pthread_mutexattr_destroy(&attributes) == 0);
 }
 
-static void* try_it(void* argument) { return (void*)(intptr_t)(pthread_mutex_trylock(&mutex) + (argument != NULL)); }
+static void* try_it(void* argument) {
+  return (void*)(intptr_t)(pthread_mutex_trylock(&mutex) + (argument != NULL));
+}
 static int tried_elsewhere(void) { return join_int(start(try_it, NULL)); }
-static void* unlock_it(void* argument) { return (void*)(intptr_t)(pthread_mutex_unlock(&mutex) + (argument != NULL)); }
+static void* unlock_it(void* argument) {
+  return (void*)(intptr_t)(pthread_mutex_unlock(&mutex) + (argument != NULL));
+}
 
 PROMISE(normal, "A normal mutex excludes, and trylock of a held one is EBUSY for its owner too") {
   make(PTHREAD_MUTEX_NORMAL, PTHREAD_PRIO_NONE);

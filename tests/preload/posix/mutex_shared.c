@@ -105,8 +105,7 @@ PROMISE(several, "A dying thread gives up every robust mutex that it held, and n
   pthread_mutex_t all[5];
   for (int i = 0; i < 5; i++) pthread_mutex_init(&all[i], &attributes);
   join(start(lock_several, all));
-  for (int i = 0; i < 5; i++)
-    CHECK(pthread_mutex_trylock(&all[i]) == (i == 2 ? 0 : EOWNERDEAD));
+  for (int i = 0; i < 5; i++) CHECK(pthread_mutex_trylock(&all[i]) == (i == 2 ? 0 : EOWNERDEAD));
 }
 
 enum { processes = 4, turns = 300 };

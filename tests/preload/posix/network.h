@@ -47,5 +47,7 @@ static UNUSED size_t read_all(int fd, void* data, size_t bytes) {
   }
   return done;
 }
-static UNUSED void set_nonblocking(int fd) { NEED(fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK)); }
+static UNUSED void set_nonblocking(int fd) {
+  NEED(fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK));
+}
 #endif

@@ -1,12 +1,12 @@
 // What belongs to a thread: errno, locale, resolver state, floating-point environment.
 #include "check.h"
 
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <fenv.h>
 #include <locale.h>
 #include <math.h>
 #include <netdb.h>
-#include <arpa/inet.h>
 #include <xmmintrin.h>
 
 static void* keep_errno(void* argument) {

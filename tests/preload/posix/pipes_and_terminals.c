@@ -30,6 +30,7 @@ static void* open_to_read(void* argument) {
   int fd = open(name, O_RDONLY);
   CHECK(fd >= 0);
   int got = join_int(start(read_line, &fd));
+  close(fd);
   return (void*)(intptr_t)(got + (argument != NULL));
 }
 static void* open_to_write(void* argument) {

@@ -39,7 +39,8 @@ static void key_destructor(void* value) {
   (void)value;
   puts("main's key destructor ran");
 }
-PROMISE_ENDING(main_has_keys, 0, "pthread_exit in main runs its cleanup handlers and key destructors") {
+PROMISE_ENDING(main_has_keys, 0,
+               "pthread_exit in main runs its cleanup handlers and key destructors") {
   pthread_key_create(&key, key_destructor);
   pthread_setspecific(key, "x");
   start(finish_later, NULL);
@@ -66,7 +67,8 @@ static void* lock_for_ever(void* argument) {
   pthread_mutex_lock(&mutex);
   return argument;
 }
-PROMISE_ENDING(exit_in_a_thread, 21, "exit() in a thread ends the process while others are blocked") {
+PROMISE_ENDING(exit_in_a_thread, 21,
+               "exit() in a thread ends the process while others are blocked") {
   atexit(say_at_exit);
   pthread_mutex_lock(&mutex);
   start(block_for_ever, NULL);
@@ -74,7 +76,8 @@ PROMISE_ENDING(exit_in_a_thread, 21, "exit() in a thread ends the process while 
   join(start(exit_now, (void*)21));
 }
 
-PROMISE_ENDING(exit_beside_computing, 22, "exit() in a thread ends the process while others compute") {
+PROMISE_ENDING(exit_beside_computing, 22,
+               "exit() in a thread ends the process while others compute") {
   atexit(say_at_exit);
   start(compute_for_ever, NULL);
   start(compute_for_ever, NULL);
@@ -82,7 +85,8 @@ PROMISE_ENDING(exit_beside_computing, 22, "exit() in a thread ends the process w
   join(start(exit_now, (void*)22));
 }
 
-PROMISE_ENDING(exit_while_main_computes, 23, "exit() in a thread ends a process whose main computes") {
+PROMISE_ENDING(exit_while_main_computes, 23,
+               "exit() in a thread ends a process whose main computes") {
   start(exit_now, (void*)23);
   compute_for_ever(NULL);
 }
@@ -91,7 +95,8 @@ static void* quick_exit_now(void* argument) {
   settle();
   _exit((int)(intptr_t)argument);
 }
-PROMISE_ENDING(quick_exit_in_a_thread, 24, "_exit() in a thread ends the process, with no handlers") {
+PROMISE_ENDING(quick_exit_in_a_thread, 24,
+               "_exit() in a thread ends the process, with no handlers") {
   atexit(say_at_exit);
   start(block_for_ever, NULL);
   join(start(quick_exit_now, (void*)24));
@@ -155,7 +160,8 @@ static void* raise_in_thread(void* argument) {
   raise((int)(intptr_t)argument);
   return argument;
 }
-PROMISE_ENDING(ended_by_raise, -SIGUSR1, "A raised signal without a handler ends the whole process") {
+PROMISE_ENDING(ended_by_raise, -SIGUSR1,
+               "A raised signal without a handler ends the whole process") {
   start(block_for_ever, NULL);
   join(start(raise_in_thread, (void*)SIGUSR1));
   puts("never said");
@@ -181,7 +187,8 @@ static void* kill_thread(void* argument) {
   pthread_kill(*(pthread_t*)argument, SIGTERM);
   return NULL;
 }
-PROMISE_ENDING(thread_signal_ends_all, -SIGTERM, "SIGTERM sent to one thread ends the whole process") {
+PROMISE_ENDING(thread_signal_ends_all, -SIGTERM,
+               "SIGTERM sent to one thread ends the whole process") {
   static pthread_t blocked;
   blocked = start(block_for_ever, NULL);
   settle();

@@ -116,7 +116,8 @@ static void* block_for_ever(void* argument) {
   for (;;) pause();
   return argument;
 }
-PROMISE_ENDING(exec_from_a_thread, 6, "exec from a thread replaces the process, which keeps its number") {
+PROMISE_ENDING(exec_from_a_thread, 6,
+               "exec from a thread replaces the process, which keeps its number") {
   char number[16];
   snprintf(number, sizeof number, "%d", getpid());
   setenv("PARENT_PID", number, 1);
@@ -146,7 +147,8 @@ PROMISE(failed_exec, "After a failed exec the thread and the others go on") {
   SET(stop, 1);
   join(counter);
 }
-PROMISE(inherited_state, "A program that is started sees no more descriptors, and the usual signals") {
+PROMISE(inherited_state,
+        "A program that is started sees no more descriptors, and the usual signals") {
   fflush(stdout);
   pthread_t counter = start(count_on, NULL);
   CHECK(system("for fd in 3 4 5 6 7 8 9; do [ -e /proc/self/fd/$fd ] && echo open $fd; done;"

@@ -284,7 +284,8 @@ PROMISE(nested_epoll, "An epoll inside an epoll and inside poll becomes ready") 
   CHECK(join_int(thread) == 2);
   join(poller);
 }
-PROMISE(closed_in_epoll, "A closed descriptor leaves its epoll, and its number can be added again") {
+PROMISE(closed_in_epoll,
+        "A closed descriptor leaves its epoll, and its number can be added again") {
   epoll = (int)NEED(epoll_create1(0));
   for (int i = 0; i < 20; i++) {
     NEED(socketpair(AF_UNIX, SOCK_STREAM, 0, pair));

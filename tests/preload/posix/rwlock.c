@@ -151,7 +151,8 @@ static void* read_after_writer(void* argument) {
   pthread_rwlock_unlock(&lock);
   return (void*)(intptr_t)(result + (argument != NULL));
 }
-PROMISE(writers_preferred, "With the writer-preferring kind a waiting writer keeps new readers out") {
+PROMISE(writers_preferred,
+        "With the writer-preferring kind a waiting writer keeps new readers out") {
   pthread_rwlockattr_t attributes;
   int kind = -1;
   pthread_rwlockattr_init(&attributes);

@@ -37,7 +37,8 @@ static void* poll_at_once(void* argument) {
   }
   return NULL;
 }
-PROMISE(timers_beside_descriptors, "Short sleeps all end beside echoes and polls that do not block") {
+PROMISE(timers_beside_descriptors,
+        "Short sleeps all end beside echoes and polls that do not block") {
   int pairs[4][2], idle[2];
   pthread_t sleepers[10], sides[8], poller;
   NEED(pipe(idle));
@@ -170,7 +171,8 @@ static long locked_counter(void) {
   pthread_mutex_unlock(&mutex);
   return value;
 }
-PROMISE(left_behind, "Threads made by one that then spins run, beside others that are always busy") {
+PROMISE(left_behind,
+        "Threads made by one that then spins run, beside others that are always busy") {
   int released = 0;
   pthread_t busy[2], spinner;
   for (int i = 0; i < 2; i++) busy[i] = start(busy_with_yields, &released);
@@ -223,7 +225,8 @@ PROMISE(blocked_unseen, "Ten threads blocked in inline system calls do not stop 
 static void* start_more(void* argument) {
   intptr_t depth = (intptr_t)argument;
   if (depth > 0) {
-    pthread_t one = start(start_more, (void*)(depth - 1)), two = start(start_more, (void*)(depth - 1));
+    pthread_t one = start(start_more, (void*)(depth - 1)),
+              two = start(start_more, (void*)(depth - 1));
     join(one);
     join(two);
   }

@@ -130,7 +130,8 @@ static void* unblock_and_wait(void* argument) {
   unblock(SIGUSR1);
   return wait_for_stop(argument);
 }
-PROMISE(process_to_the_open_one, "A process-directed signal goes to the thread that does not block it") {
+PROMISE(process_to_the_open_one,
+        "A process-directed signal goes to the thread that does not block it") {
   handle(SIGUSR1, note_signal, SA_RESTART);
   block(SIGUSR1);
   pthread_t closed[4];
@@ -194,7 +195,10 @@ static int is_blocked(int number) {
 static void* own_mask(void* argument) {
   int odd = (int)(intptr_t)argument % 2;
   CHECK(is_blocked(SIGUSR2) && !is_blocked(SIGUSR1));  // inherited
-  if (odd) block(SIGUSR1); else unblock(SIGUSR2);
+  if (odd)
+    block(SIGUSR1);
+  else
+    unblock(SIGUSR2);
   for (int i = 0; i < 10; i++) {
     sleep_ms(1);
     sched_yield();

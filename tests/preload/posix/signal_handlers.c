@@ -121,7 +121,8 @@ static void* touch_page(void* argument) {
   CHECK(fault_page[100] == 7);
   return argument;
 }
-PROMISE(faults, "A SIGSEGV handler gets the address in the thread that faulted, and can repair it") {
+PROMISE(faults,
+        "A SIGSEGV handler gets the address in the thread that faulted, and can repair it") {
   struct sigaction action;
   memset(&action, 0, sizeof action);
   action.sa_sigaction = repair_page;
@@ -277,7 +278,8 @@ PROMISE(nesting, "A handler is interrupted by another signal but not by its own"
   raise(SIGUSR1);
   CHECK(handled == 2);
 }
-PROMISE(reset_after_one, "SA_RESETHAND resets the action before the handler runs, SA_NODEFER leaves it open") {
+PROMISE(reset_after_one,
+        "SA_RESETHAND resets the action before the handler runs, SA_NODEFER leaves it open") {
   handle(SIGUSR1, note_signal, (int)(SA_RESETHAND | SA_NODEFER));
   raise(SIGUSR1);
   struct sigaction now;

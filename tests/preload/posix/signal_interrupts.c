@@ -74,21 +74,24 @@ static void goes_on(void (*call)(void), void (*let_it_end)(void)) {
   CHECK(elsewhere == 0);
 }
 
-#define ENDS(name, flags, how, ...)                                   \
-  static void call_##name(void) { __VA_ARGS__ }                       \
-  PROMISE(ends_##name, #name " ends with EINTR after a handler " how) \
-  { interrupted(call_##name, flags); }
-#define RESTARTS(name, sentence_end, ...)                                                   \
-  static void end_##name(void) { __VA_ARGS__ }                                              \
-  PROMISE(restarts_##name, #name " goes on after a handler with SA_RESTART, " sentence_end) \
-  { goes_on(call_##name, end_##name); }
+#define ENDS(name, flags, how, ...)                                 \
+  static void call_##name(void){__VA_ARGS__} PROMISE(               \
+      ends_##name, #name " ends with EINTR after a handler " how) { \
+    interrupted(call_##name, flags);                                \
+  }
+#define RESTARTS(name, sentence_end, ...)                                                 \
+  static void end_##name(void){__VA_ARGS__} PROMISE(                                      \
+      restarts_##name, #name " goes on after a handler with SA_RESTART, " sentence_end) { \
+    goes_on(call_##name, end_##name);                                                     \
+  }
 #define WITHOUT "without SA_RESTART"
 #define EVEN_WITH "even with SA_RESTART"
 
 ENDS(read, 0, WITHOUT, result = (int)read(tube[0], buffer, 1);)
 ENDS(recv, 0, WITHOUT, result = (int)recv(pair[0], buffer, 1, 0);)
-ENDS(recvmsg, 0, WITHOUT, struct iovec part = {buffer, 1}; struct msghdr message = {
-     .msg_iov = &part, .msg_iovlen = 1}; result = (int)recvmsg(pair[0], &message, 0);)
+ENDS(recvmsg, 0, WITHOUT, struct iovec part = {buffer, 1};
+     struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+     result = (int)recvmsg(pair[0], &message, 0);)
 static int listener(void) {
   int fd = (int)NEED(socket(AF_UNIX, SOCK_STREAM, 0));
   struct sockaddr_un name = {.sun_family = AF_UNIX};
@@ -126,10 +129,15 @@ ENDS(sigsuspend, SA_RESTART, EVEN_WITH, sigset_t none; sigemptyset(&none);
      result = sigsuspend(&none);)
 ENDS(sigtimedwait, SA_RESTART, EVEN_WITH, sigset_t set = set_of(SIGUSR2);
      struct timespec time = from_ms(60000); result = sigtimedwait(&set, NULL, &time);)
-ENDS(msgrcv, SA_RESTART, EVEN_WITH, struct { long type; char text[8]; } message;
-     int queue = (int)NEED(msgget(IPC_PRIVATE, 0600));
-     result = (int)msgrcv(queue, &message, sizeof message.text, 0, 0);
-     int kept = errno; msgctl(queue, IPC_RMID, NULL); errno = kept;)
+ENDS(
+    msgrcv, SA_RESTART, EVEN_WITH,
+    struct {
+      long type;
+      char text[8];
+    } message;
+    int queue = (int)NEED(msgget(IPC_PRIVATE, 0600));
+    result = (int)msgrcv(queue, &message, sizeof message.text, 0, 0); int kept = errno;
+    msgctl(queue, IPC_RMID, NULL); errno = kept;)
 
 static pid_t sleeping_child(void) {
   pid_t child = (pid_t)NEED(fork());
@@ -144,8 +152,8 @@ static char path[128];
 ENDS(flock, 0, WITHOUT, fresh_name("lock", path, sizeof path);
      int first = open(path, O_CREAT | O_RDWR, 0600); int second = open(path, O_RDWR);
      NEED(flock(first, LOCK_EX)); result = flock(second, LOCK_EX);)
-ENDS(open_of_a_fifo, 0, WITHOUT, fresh_name("fifo", path, sizeof path);
-     NEED(mkfifo(path, 0600)); result = open(path, O_RDONLY);)
+ENDS(open_of_a_fifo, 0, WITHOUT, fresh_name("fifo", path, sizeof path); NEED(mkfifo(path, 0600));
+     result = open(path, O_RDONLY);)
 
 static void feed(void) {
   NEED(write(tube[1], "x", 1));
@@ -156,8 +164,11 @@ RESTARTS(recv, "and gets the data", feed();)
 RESTARTS(recvmsg, "and gets the data", feed();)
 RESTARTS(accept, "and gets the connection", struct sockaddr_un name = {.sun_family = AF_UNIX};
          snprintf(name.sun_path + 1, sizeof name.sun_path - 1, "coir-interrupt-%d", getpid());
-         NEED(connect((int)NEED(socket(AF_UNIX, SOCK_STREAM, 0)), (struct sockaddr*)&name, sizeof name));)
-static void drain(int fd) { for (int i = 0; i < 200 && !GET(finished); i++) NEED(read(fd, buffer, 4096)); }
+         NEED(connect((int)NEED(socket(AF_UNIX, SOCK_STREAM, 0)), (struct sockaddr*)&name,
+                      sizeof name));)
+static void drain(int fd) {
+  for (int i = 0; i < 200 && !GET(finished); i++) NEED(read(fd, buffer, 4096));
+}
 RESTARTS(write, "and writes all", drain(tube[0]);)
 RESTARTS(send, "and sends all", drain(pair[1]);)
 

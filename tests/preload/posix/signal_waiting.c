@@ -178,7 +178,9 @@ static void opens_its_mask(thread_function* call) {
   CHECK(handled == 3);
 }
 PROMISE(mask_of_ppoll, "ppoll opens its mask for the wait only") { opens_its_mask(call_ppoll); }
-PROMISE(mask_of_pselect, "pselect opens its mask for the wait only") { opens_its_mask(call_pselect); }
+PROMISE(mask_of_pselect, "pselect opens its mask for the wait only") {
+  opens_its_mask(call_pselect);
+}
 PROMISE(mask_of_epoll, "epoll_pwait opens its mask for the wait only") {
   opens_its_mask(call_epoll_pwait);
 }
@@ -192,7 +194,8 @@ static void* closed_ppoll(void* argument) {
   SET(finished, 1);
   return argument;
 }
-PROMISE(closed_mask_of_ppoll, "A signal that ppoll's mask blocks does not end it, and comes after") {
+PROMISE(closed_mask_of_ppoll,
+        "A signal that ppoll's mask blocks does not end it, and comes after") {
   NEED(pipe(tube));
   handle(SIGUSR1, note_signal, SA_RESTART);
   pthread_t thread = start(closed_ppoll, NULL);

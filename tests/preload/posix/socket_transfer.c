@@ -240,8 +240,8 @@ static void* receive_descriptor(void* argument) {
   char byte;
   char control[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8)));
   struct iovec part = {&byte, 1};
-  struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control,
-                           .msg_controllen = sizeof control};
+  struct msghdr message = {
+      .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
   CHECK(recvmsg(*(int*)argument, &message, MSG_CMSG_CLOEXEC) == 1);
   int fd = -1;
   struct cmsghdr* head = CMSG_FIRSTHDR(&message);
@@ -251,7 +251,8 @@ static void* receive_descriptor(void* argument) {
   CHECK(read(fd, text, sizeof text) == 5 && memcmp(text, "hello", 5) == 0);
   return NULL;
 }
-PROMISE(descriptors_in_messages, "A descriptor sent by SCM_RIGHTS works in the thread that gets it") {
+PROMISE(descriptors_in_messages,
+        "A descriptor sent by SCM_RIGHTS works in the thread that gets it") {
   NEED(socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
   NEED(pipe(tube));
   pthread_t thread = start(receive_descriptor, &pair[1]);
@@ -259,8 +260,8 @@ PROMISE(descriptors_in_messages, "A descriptor sent by SCM_RIGHTS works in the t
   char control[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8)));
   memset(control, 0, sizeof control);
   struct iovec part = {"x", 1};
-  struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control,
-                           .msg_controllen = sizeof control};
+  struct msghdr message = {
+      .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
   struct cmsghdr* head = CMSG_FIRSTHDR(&message);
   head->cmsg_level = SOL_SOCKET;
   head->cmsg_type = SCM_RIGHTS;

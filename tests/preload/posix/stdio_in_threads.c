@@ -49,14 +49,14 @@ PROMISE(whole_lines, "Lines that eight threads print to one stream come out whol
     char line[128] = "";
     int thread, number, end = 0;
     CHECK(fgets(line, sizeof line, reader) != NULL);
-    if (sscanf(line, "<%d|%d|%*[.]>%n", &thread, &number, &end) < 2)
-      continue;
+    if (sscanf(line, "<%d|%d|%*[.]>%n", &thread, &number, &end) < 2) continue;
     if (thread >= 0 && thread < 8 && next[thread] == number) {
       next[thread]++;
       right += line[strlen(line) - 2] == '>' && strlen(line) < 60;
     }
     if (i == 1400) fflush(writer);
-    if (next[0] + next[1] + next[2] + next[3] + next[4] + next[5] + next[6] + next[7] >= 1500) break;
+    if (next[0] + next[1] + next[2] + next[3] + next[4] + next[5] + next[6] + next[7] >= 1500)
+      break;
   }
   for (int i = 0; i < 8; i++) join(threads[i]);
   CHECK(right >= 1500);

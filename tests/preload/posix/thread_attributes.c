@@ -97,7 +97,8 @@ static void* own_area(void* argument) {
   pthread_attr_destroy(&own);
   return NULL;
 }
-PROMISE(getattr_self, "pthread_getattr_np gives a stack area that holds a local, of about its size") {
+PROMISE(getattr_self,
+        "pthread_getattr_np gives a stack area that holds a local, of about its size") {
   prepare();
   CHECK(pthread_attr_setstacksize(&attributes, 512 << 10) == 0);
   join(start_with_attributes(own_area, (void*)(512 << 10)));
@@ -143,7 +144,8 @@ static void* runs_there(void* argument) {
 }
 PROMISE(setstack, "A thread runs on the memory that pthread_attr_setstack gave it") {
   prepare();
-  own_memory = (char*)mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  own_memory =
+      (char*)mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   CHECK(pthread_attr_setstack(&attributes, own_memory, 1 << 20) == 0);
   for (int i = 0; i < 5; i++) CHECK(join_int(start_with_attributes(runs_there, (void*)3)) == 3);
   CHECK(munmap(own_memory, 1 << 20) == 0);  // it is the program's own again after the join
@@ -166,9 +168,7 @@ PROMISE(guard_size, "The guard size asked for is told by pthread_getattr_np") {
   join(start_with_attributes(guard_of_self, (void*)(64 << 10)));
 }
 
-static void* overflow(void* argument) {
-  return (void*)recurse(1000000 + (intptr_t)argument);
-}
+static void* overflow(void* argument) { return (void*)recurse(1000000 + (intptr_t)argument); }
 PROMISE(guard_stops, "A thread that overflows its stack ends the process by SIGSEGV") {
   pid_t child = (pid_t)NEED(fork());
   if (child == 0) {

@@ -26,13 +26,10 @@ PROMISE(exit_from_nested_calls, "pthread_exit unwinds nested calls and runs the 
   CHECK(order_count == 2 && order[0] == 2 && order[1] == 1);
 }
 
-static void* exit_in_cleanup_order(void* argument) {
-  pthread_exit(argument);
-}
+static void* exit_in_cleanup_order(void* argument) { pthread_exit(argument); }
 PROMISE(results, "join gives each thread's own result") {
   pthread_t threads[50];
-  for (int i = 0; i < 50; i++)
-    threads[i] = start(exit_in_cleanup_order, (void*)(intptr_t)(i * i));
+  for (int i = 0; i < 50; i++) threads[i] = start(exit_in_cleanup_order, (void*)(intptr_t)(i * i));
   for (int i = 49; i >= 0; i--) CHECK(join_int(threads[i]) == i * i);
 }
 
@@ -69,7 +66,8 @@ static void* set_first_key(void* argument) {
   pthread_setspecific(keys[0], (void*)1);
   return argument;
 }
-PROMISE(destructor_rounds, "A destructor that sets its key again is called four times and no more") {
+PROMISE(destructor_rounds,
+        "A destructor that sets its key again is called four times and no more") {
   CHECK(pthread_key_create(&keys[0], destroy_and_set_again) == 0);
   join(start(set_first_key, NULL));
   CHECK(rounds == PTHREAD_DESTRUCTOR_ITERATIONS);
@@ -110,7 +108,8 @@ static void* set_to_argument(void* argument) {
   pthread_setspecific(keys[0], argument);
   return NULL;
 }
-PROMISE(blocking_destructors, "Key destructors may sleep and lock, and are over before join returns") {
+PROMISE(blocking_destructors,
+        "Key destructors may sleep and lock, and are over before join returns") {
   pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
   CHECK(pthread_key_create(&keys[0], blocking_destructor) == 0);
   pthread_t threads[20];

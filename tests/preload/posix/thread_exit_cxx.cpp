@@ -43,7 +43,10 @@ PROMISE(cancel_destroys, "Destructors of automatic objects run when a thread is 
 
 static void* exits_with_objects(void* argument) {
   counted first;
-  [] { counted second; pthread_exit((void*)3); }();
+  [] {
+    counted second;
+    pthread_exit((void*)3);
+  }();
   return argument;
 }
 PROMISE(exit_destroys, "Destructors of automatic objects run at pthread_exit") {
@@ -107,7 +110,8 @@ PROMISE(locals_are_separate, "Every thread has its own thread_local objects, fre
   CHECK(plain_local == 5 && lazy_local == "begin");
 }
 
-PROMISE(exceptions_over_waits, "Exceptions in flight belong to their thread and survive its waits") {
+PROMISE(exceptions_over_waits,
+        "Exceptions in flight belong to their thread and survive its waits") {
   std::vector<std::thread> threads;
   std::atomic<int> right = 0;
   for (int i = 0; i < 20; i++) {
@@ -147,7 +151,8 @@ static void waiter_of_unwinding(std::atomic<int>& seen) {
   } catch (int) {
   }
 }
-PROMISE(waits_in_destructors, "A destructor may wait while an exception unwinds in several threads") {
+PROMISE(waits_in_destructors,
+        "A destructor may wait while an exception unwinds in several threads") {
   std::atomic<int> seen = 0;
   std::vector<std::thread> threads;
   for (int i = 0; i < 10; i++) threads.emplace_back(waiter_of_unwinding, std::ref(seen));
@@ -241,7 +246,8 @@ PROMISE(atomic_wait, "std::atomic wait and notify, latches and semaphores meet b
   CHECK(!permits.try_acquire_for(1ms));
 }
 
-PROMISE(timed_mutexes, "Timed and shared mutexes of the standard library time out and are handed on") {
+PROMISE(timed_mutexes,
+        "Timed and shared mutexes of the standard library time out and are handed on") {
   std::timed_mutex timed;
   std::shared_timed_mutex shared;
   timed.lock();
@@ -260,7 +266,8 @@ PROMISE(timed_mutexes, "Timed and shared mutexes of the standard library time ou
   shared.unlock_shared();
 }
 
-PROMISE_ENDING(uncaught, -SIGABRT, "An exception that leaves a thread ends the process by SIGABRT") {
+PROMISE_ENDING(uncaught, -SIGABRT,
+               "An exception that leaves a thread ends the process by SIGABRT") {
   std::set_terminate([] {
     puts("terminate was called");
     fflush(stdout);

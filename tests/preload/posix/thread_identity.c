@@ -66,7 +66,9 @@ PROMISE(main_number, "main's gettid is getpid, before, while and after threads r
   CHECK(gettid() == getpid());
 }
 
-static void* process_of_self(void* argument) { return (void*)(intptr_t)(getpid() + (argument != 0)); }
+static void* process_of_self(void* argument) {
+  return (void*)(intptr_t)(getpid() + (argument != 0));
+}
 PROMISE(process_number, "Every thread sees the same getpid and getppid") {
   CHECK(join_int(start(process_of_self, NULL)) == getpid());
 }

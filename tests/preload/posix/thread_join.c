@@ -109,7 +109,8 @@ static void* start_and_leave(void* argument) {
   *grandchild = start(wait_for, &never);
   return NULL;
 }
-PROMISE(parents_may_end_first, "A thread outlives the one that started it and can be joined later") {
+PROMISE(parents_may_end_first,
+        "A thread outlives the one that started it and can be joined later") {
   pthread_t grandchild;
   join(start(start_and_leave, &grandchild));
   CHECK(join_int(grandchild) == 11);
