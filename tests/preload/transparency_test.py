@@ -182,8 +182,7 @@ case(
     cd ..; git clone -q --no-local r c; git -C c log -1 --format=%H%n%P; git -C c grep -c 12 | sort
     git clone -q --depth 2 "file://$PWD/r" shallow; git -C shallow rev-list --count HEAD
     echo more >> c/s; git -C c commit -qam more; git -C c push -q origin HEAD:refs/heads/pushed
-    git -C r rev-parse pushed; git -C c status --short --branch; git -C c bisect start -q HEAD HEAD~9 |
-      tail -n 1
+    git -C r rev-parse pushed; git -C c status --short --branch
     git -C c archive HEAD | sha256sum; git -C c rev-parse nothing 2>/dev/null || echo git $?
     """,
 )
@@ -194,7 +193,8 @@ case(
     cat > p.pl <<'END'
 use strict; use warnings; use IO::Socket::INET; use IO::Select; use POSIX qw(:sys_wait_h);
 $| = 1;
-my @kids = map { my $n = $_; my $pid = fork; if (!$pid) { select undef, undef, undef, 0.01; exit $n }
+my @kids = map { my $n = $_; my $pid = fork;
+                 if (!$pid) { select undef, undef, undef, 0.01; exit $n }
                  $pid } 1 .. 5;
 print join(",", map { waitpid($_, 0); $? >> 8 } @kids), "\n";
 pipe(my $in, my $out); if (!fork) { close $in; print $out "line $_\n" for 1 .. 1000; exit 0 }
@@ -284,7 +284,8 @@ import fs from 'node:fs/promises'; import { spawn, execFileSync } from 'node:chi
 import { once } from 'node:events'; import zlib from 'node:zlib'; import crypto from 'node:crypto';
 import dns from 'node:dns/promises'; import { promisify } from 'node:util';
 const server = http.createServer((ask, answer) => {
-  let text = ''; ask.on('data', part => text += part); ask.on('end', () => answer.end(ask.url + text));
+  let text = ''; ask.on('data', part => text += part);
+  ask.on('end', () => answer.end(ask.url + text));
 });
 server.listen(0, '127.0.0.1'); await once(server, 'listening');
 const base = `http://127.0.0.1:${server.address().port}`;
@@ -308,7 +309,8 @@ const child = spawn('sh', ['-c', 'cat; exit 5']);
 let out = ''; child.stdout.on('data', part => out += part);
 child.stdin.end('to the child'); const [status] = await once(child, 'close');
 console.log(out, status);
-console.log(execFileSync('echo', ['sync']).toString().trim(), (await dns.lookup('127.0.0.1')).address);
+console.log(execFileSync('echo', ['sync']).toString().trim());
+console.log((await dns.lookup('127.0.0.1')).address);
 const packed = await promisify(zlib.gzip)('z'.repeat(1e6));
 console.log((await promisify(zlib.gunzip)(packed)).length);
 console.log((await promisify(crypto.pbkdf2)('word', 'salt', 1000, 16, 'sha256')).toString('hex'));
@@ -338,7 +340,8 @@ case(
     echo signed > s; openssl dgst -sha256 -sign key.pem -out s.sig s
     openssl x509 -in cert.pem -noout -pubkey > pub.pem
     openssl dgst -sha256 -verify pub.pem -signature s.sig s
-    openssl s_server -accept 127.0.0.1:0 -cert cert.pem -key key.pem -WWW -naccept 1 > log & server=$!
+    openssl s_server -accept 127.0.0.1:0 -cert cert.pem -key key.pem \
+      -WWW -naccept 1 > log & server=$!
     tries=0
     until grep -q '^ACCEPT 127' log; do sleep 0.05; tries=$((tries + 1)); [ $tries -lt 400 ]; done
     address=$(sed -n 's/^ACCEPT //p' log | head -n 1)
@@ -362,7 +365,8 @@ case(
     "python3: threads, subprocesses, asyncio, pools",
     "",
     r"""
-    "$PYTHON" -c 'import sys; print(sys.argv, len(sys.stdin.read())); sys.exit(3)' a < /etc/passwd > o || echo $?
+    "$PYTHON" -c 'import sys; print(sys.argv, len(sys.stdin.read())); exit(3)' a </etc/passwd >o ||
+      echo $?; cat o
     cat > p.py <<'END'
 import asyncio, multiprocessing, subprocess, threading
 from concurrent.futures import ThreadPoolExecutor
@@ -377,7 +381,7 @@ if __name__ == "__main__":
     print(asyncio.run(asyncio.wait_for(asyncio.to_thread(lambda: 42), 20)))
 END
     "$PYTHON" p.py
-    "$PYTHON" -c 'import os, signal; os.kill(os.getpid(), signal.SIGINT)' 2> e || echo interrupted $?
+    "$PYTHON" -c 'import os; os.kill(os.getpid(), 2)' 2> e || echo interrupted $?
     tail -n 1 e; "$PYTHON" -c 'import os; os.abort()' || echo aborted $?
     """,
 )
@@ -391,8 +395,8 @@ static int fac(int n) { return n < 2 ? 1 : n * fac(n - 1); }
 int main(void) { printf("%d\n", fac(6)); return 7; }
 END
     gcc -g -O0 g.c -o g
-    timeout 60 gdb -nx -batch -ex 'break fac if n == 1' -ex run -ex bt -ex 'print n + 41' -ex c ./g \
-      > out 2>&1 || echo gdb $?
+    timeout 60 gdb -nx -batch -ex 'break fac if n == 1' -ex run -ex bt -ex 'print n + 41' -ex c \
+      ./g > out 2>&1 || echo gdb $?
     grep -e '^\$1' -e '^#[0-9] .*fac (n=' -e '^720' -e 'exited with code' out |
       sed -e 's/0x[0-9a-f]*//' -e 's/process [0-9]*/process/'
     """,

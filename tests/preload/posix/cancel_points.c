@@ -42,10 +42,12 @@ static void cancelled_in(void (*call)(void)) {
   CHECK(pthread_equal(cleaned_in, thread));
 }
 
-#define POINT(name, ...)                                                                        \
-  static void call_##name(void){__VA_ARGS__} PROMISE(name, "A thread is cancelled in " #name) { \
-    cancelled_in(call_##name);                                                                  \
-  }
+// POINT(name, statements): the promise that a thread is cancelled in these statements.
+// clang-format off
+#define POINT(name, ...)                        \
+  static void call_##name(void) { __VA_ARGS__ } \
+  PROMISE(name, "A thread is cancelled in " #name) { cancelled_in(call_##name); }
+// clang-format on
 
 #define IGNORE(call) \
   if ((call) == -1) return

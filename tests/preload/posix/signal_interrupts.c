@@ -74,16 +74,20 @@ static void goes_on(void (*call)(void), void (*let_it_end)(void)) {
   CHECK(elsewhere == 0);
 }
 
-#define ENDS(name, flags, how, ...)                                 \
-  static void call_##name(void){__VA_ARGS__} PROMISE(               \
-      ends_##name, #name " ends with EINTR after a handler " how) { \
-    interrupted(call_##name, flags);                                \
+// ENDS(name, flags of the handler, how, statements) and RESTARTS(name, how, statements that let the
+// call of ENDS(name) come to its end).
+// clang-format off
+#define ENDS(name, flags, how, ...)                                     \
+  static void call_##name(void) { __VA_ARGS__ }                         \
+  PROMISE(ends_##name, #name " ends with EINTR after a handler " how) { \
+    interrupted(call_##name, flags);                                    \
   }
-#define RESTARTS(name, sentence_end, ...)                                                 \
-  static void end_##name(void){__VA_ARGS__} PROMISE(                                      \
-      restarts_##name, #name " goes on after a handler with SA_RESTART, " sentence_end) { \
-    goes_on(call_##name, end_##name);                                                     \
+#define RESTARTS(name, how, ...)                                                             \
+  static void end_##name(void) { __VA_ARGS__ }                                               \
+  PROMISE(restarts_##name, #name " goes on after a handler with SA_RESTART, " how) {         \
+    goes_on(call_##name, end_##name);                                                        \
   }
+// clang-format on
 #define WITHOUT "without SA_RESTART"
 #define EVEN_WITH "even with SA_RESTART"
 
