@@ -1,6 +1,7 @@
 // Descriptors that are closed, copied and reused while threads wait on them.
 #include "network.h"
 
+#include <dirent.h>
 #include <sys/resource.h>
 
 static int pair[2], returned, got, error;
@@ -178,6 +179,25 @@ PROMISE(numbers_in_use, "Threads and their waits use up none of the lower descri
   list_descriptors("beside ten threads");
   for (int i = 0; i < 10; i++) join(threads[i]);
   list_descriptors("after");
+}
+
+static void list_folder(const char* when) {
+  DIR* folder = opendir("/proc/self/fd");
+  struct dirent* entry;
+  NEED(folder == NULL ? -1 : 0);
+  printf("%s:", when);
+  while ((entry = readdir(folder)) != NULL)
+    if (entry->d_name[0] != '.') printf(" %s", entry->d_name);
+  printf("\n");
+  closedir(folder);
+}
+PROMISE(numbers_in_proc, "/proc/self/fd lists the descriptors of the program and no others") {
+  list_folder("before");
+  pthread_t threads[10];
+  for (int i = 0; i < 10; i++) threads[i] = start(sleep_a_little, NULL);
+  list_folder("beside ten threads");
+  for (int i = 0; i < 10; i++) join(threads[i]);
+  list_folder("after");
 }
 
 static void* read_pair(void* argument) {

@@ -171,7 +171,10 @@ RESTARTS(accept, "and gets the connection", struct sockaddr_un name = {.sun_fami
          NEED(connect((int)NEED(socket(AF_UNIX, SOCK_STREAM, 0)), (struct sockaddr*)&name,
                       sizeof name));)
 static void drain(int fd) {
-  for (int i = 0; i < 200 && !GET(finished); i++) NEED(read(fd, buffer, 4096));
+  NEED(fcntl(fd, F_SETFL, O_NONBLOCK));  // of the reading end: the writing end keeps its own mode
+  int64_t give_up = now_ms() + patience_ms;
+  while (!GET(finished) && now_ms() < give_up)
+    if (read(fd, buffer + sizeof buffer / 2, 4096) == -1) sleep_ms(1);
 }
 RESTARTS(write, "and writes all", drain(tube[0]);)
 RESTARTS(send, "and sends all", drain(pair[1]);)

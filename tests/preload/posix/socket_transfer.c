@@ -167,7 +167,8 @@ PROMISE(many_messages, "recvmmsg waits for all its messages, sendmmsg sends all"
   CHECK(sendmmsg(pair[0], messages, burst, 0) == burst);
   join(thread);
 }
-PROMISE(wait_for_one, "recvmmsg with MSG_WAITFORONE gives what is there") {
+PROMISE(wait_for_one,
+        "recvmmsg gives what is there with MSG_WAITFORONE, and ends at its time limit") {
   NEED(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair));
   struct mmsghdr messages[3];
   struct iovec parts[3];
@@ -180,6 +181,11 @@ PROMISE(wait_for_one, "recvmmsg with MSG_WAITFORONE gives what is there") {
   NEED(send(pair[0], "a", 1, 0));
   NEED(send(pair[0], "b", 1, 0));
   CHECK(recvmmsg(pair[1], messages, 3, MSG_WAITFORONE, NULL) == 2);
+  NEED(send(pair[0], "c", 1, 0));
+  NEED(send(pair[0], "d", 1, 0));
+  struct timespec time = {0, 1};  // looked at after each message
+  CHECK(recvmmsg(pair[1], messages, 3, 0, &time) == 1);
+  CHECK(recv(pair[1], received, 10, MSG_DONTWAIT) == 1 && received[0] == 'd');
 }
 
 static void* send_datagrams(void* argument) {

@@ -64,7 +64,7 @@ static void interrupt(thread_function* function) {
 PROMISE(remaining_time, "An interrupted nanosleep gives EINTR and the time that was left") {
   interrupt(interrupted_nanosleep);
   CHECK(result == -1);
-  CHECK(left.tv_sec >= 40 && left.tv_sec < 60);
+  CHECK(left.tv_sec >= 40 && left.tv_sec <= 60);  // 60 and a little: the timer's slack
 }
 PROMISE(remaining_seconds, "An interrupted sleep returns the seconds that were left") {
   interrupt(interrupted_sleep);
