@@ -40,26 +40,29 @@ static void* print_lines(void* argument) {
             "........................................");
   return NULL;
 }
-PROMISE(whole_lines, "Lines that eight threads print to one stream come out whole") {
-  make_streams();
+static void* print_and_close(void* argument) {
   pthread_t threads[8];
   for (int i = 0; i < 8; i++) threads[i] = start(print_lines, (void*)(intptr_t)i);
-  int next[8] = {0}, right = 0;
-  for (int i = 0; i < 1600; i++) {
-    char line[128] = "";
-    int thread, number, end = 0;
-    CHECK(fgets(line, sizeof line, reader) != NULL);
-    if (sscanf(line, "<%d|%d|%*[.]>%n", &thread, &number, &end) < 2) continue;
-    if (thread >= 0 && thread < 8 && next[thread] == number) {
-      next[thread]++;
-      right += line[strlen(line) - 2] == '>' && strlen(line) < 60;
-    }
-    if (i == 1400) fflush(writer);
-    if (next[0] + next[1] + next[2] + next[3] + next[4] + next[5] + next[6] + next[7] >= 1500)
-      break;
-  }
   for (int i = 0; i < 8; i++) join(threads[i]);
-  CHECK(right >= 1500);
+  fclose(writer);
+  return argument;
+}
+PROMISE(whole_lines, "Lines that eight threads print to one stream come out whole and in order") {
+  make_streams();
+  pthread_t printer = start(print_and_close, NULL);
+  int next[8] = {0}, lines = 0, right = 0;
+  char line[128];
+  while (fgets(line, sizeof line, reader) != NULL) {
+    int thread = -1, number = -1, end = 0;
+    lines++;
+    if (sscanf(line, "<%d|%d|%n", &thread, &number, &end) != 2 || thread < 0 || thread > 7)
+      continue;
+    if (next[thread]++ != number) continue;
+    right += strspn(line + end, ".") == (size_t)(number % 40) &&
+             strcmp(line + end + number % 40, ">\n") == 0;
+  }
+  join(printer);
+  CHECK(lines == 1600 && right == 1600);
 }
 
 static int inside;
