@@ -4,27 +4,35 @@
 #include <dirent.h>
 #include <sys/resource.h>
 
-static int pair[2], returned, got, error;
+static int pair[2], entered, returned, got, error;
 static char byte;
 
 static void* read_it(void* argument) {
+  SET(entered, 1);
   got = (int)read(*(int*)argument, &byte, 1);
   error = errno;
   SET(returned, 1);
   return NULL;
 }
 static void* receive_it(void* argument) {
+  SET(entered, 1);
   got = (int)recv(*(int*)argument, &byte, 1, 0);
   error = errno;
   SET(returned, 1);
   return NULL;
 }
 
+// Nothing but time can tell that a call which was about to begin has begun.
+static void let_it_block(void) {
+  AWAIT(GET(entered));
+  sleep_ms(4 * settle_ms);
+}
+
 // What Linux does: the call keeps its file, close does not wake it, data or the end does.
 PROMISE(close_under_recv, "close leaves a blocked recv waiting; what the peer sends still comes") {
   tcp_pair(pair);
   pthread_t thread = start(receive_it, &pair[0]);
-  sleep_ms(3 * settle_ms);
+  let_it_block();
   int other = dup(pair[0]);  // so that the connection outlives the close whoever holds it
   CHECK(close(pair[0]) == 0);
   settle();
@@ -37,7 +45,7 @@ PROMISE(close_under_recv, "close leaves a blocked recv waiting; what the peer se
 PROMISE(close_under_read, "close leaves a blocked read of a pipe waiting; data still comes") {
   NEED(pipe(pair));
   pthread_t thread = start(read_it, &pair[0]);
-  sleep_ms(3 * settle_ms);
+  let_it_block();
   CHECK(close(pair[0]) == 0);
   settle();
   CHECK(!GET(returned));
@@ -48,7 +56,7 @@ PROMISE(close_under_read, "close leaves a blocked read of a pipe waiting; data s
 PROMISE(close_then_end, "A read whose descriptor was closed ends when the peer closes") {
   NEED(socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
   pthread_t thread = start(receive_it, &pair[0]);
-  sleep_ms(3 * settle_ms);
+  let_it_block();
   CHECK(close(pair[0]) == 0);
   settle();
   CHECK(!GET(returned));
@@ -58,6 +66,7 @@ PROMISE(close_then_end, "A read whose descriptor was closed ends when the peer c
 }
 static int server, accepted;
 static void* accept_it(void* argument) {
+  SET(entered, 1);
   accepted = accept(server, NULL, NULL);
   error = errno;
   SET(returned, 1);
@@ -67,7 +76,7 @@ PROMISE(close_under_accept, "close leaves a blocked accept waiting; a copy still
   server = tcp_listener(5);
   int copy = dup(server);
   pthread_t thread = start(accept_it, NULL);
-  sleep_ms(3 * settle_ms);
+  let_it_block();
   CHECK(close(server) == 0);
   settle();
   CHECK(!GET(returned));
@@ -90,7 +99,7 @@ PROMISE(dup2_over_a_wait,
   NEED(pipe(pair));
   NEED(pipe(other));
   pthread_t thread = start(read_it, &pair[0]);
-  sleep_ms(3 * settle_ms);
+  let_it_block();
   NEED(dup2(other[0], pair[0]));
   NEED(write(other[1], "n", 1));
   settle();

@@ -139,12 +139,14 @@ PROMISE(message_queues, "Threads blocked in msgrcv get the messages of their typ
 }
 static void* receive_removed(void* argument) {
   struct message message;
+  SET(counted, 1);
   CHECK(msgrcv(queue, &message, 4, 0, 0) == -1 && errno == EIDRM);
   return argument;
 }
 PROMISE(removed_queue, "Removing a queue wakes its waiters with EIDRM") {
   queue = (int)NEED(msgget(IPC_PRIVATE, 0600));
   pthread_t thread = start(receive_removed, NULL);
+  AWAIT(GET(counted));
   sleep_ms(4 * settle_ms);
   NEED(msgctl(queue, IPC_RMID, NULL));
   join(thread);
