@@ -209,3 +209,28 @@ PROMISE(memory, "Eight threads allocate and free at random") {
   for (int i = 0; i < 8; i++) threads[i] = start(churn_memory, (void*)(intptr_t)i);
   for (int i = 0; i < 8; i++) join(threads[i]);
 }
+
+// V8 keeps its compiled code so. Where the processor has no such keys there is nothing to keep.
+static char* keyed_page;
+static int page_key;
+static void* use_key(void* argument) {
+  unsigned own = argument != NULL ? PKEY_DISABLE_WRITE : 0;
+  CHECK(pkey_set(page_key, own) == 0);
+  for (int i = 0; i < 50; i++) {
+    sched_yield();
+    if (i % 5 == 0) sleep_ms(1);
+    CHECK(pkey_get(page_key) == (int)own);
+    CHECK(keyed_page[0] == 0);  // readable for both, though not for a thread that has never asked
+  }
+  return NULL;
+}
+PROMISE(protection_keys, "Each thread keeps its own rights by memory protection keys") {
+  page_key = pkey_alloc(0, PKEY_DISABLE_ACCESS);
+  if (page_key == -1) return;
+  keyed_page = (char*)mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  NEED(pkey_mprotect(keyed_page, 4096, PROT_READ | PROT_WRITE, page_key));
+  pthread_t threads[6];
+  for (intptr_t i = 0; i < 6; i++) threads[i] = start(use_key, (void*)(i % 2));
+  for (int i = 0; i < 6; i++) join(threads[i]);
+  CHECK(pkey_get(page_key) == PKEY_DISABLE_ACCESS);
+}
