@@ -22,6 +22,7 @@ from dataclasses import dataclass
 
 RUN_SECONDS = 30
 WORKERS = (1, 2)
+DIFF_LINES = 20
 TIMED_OUT = "did not end within its time"
 
 
@@ -85,6 +86,7 @@ def launched_problem(workers, native, result):
     diff = difflib.unified_diff(
         native.output.splitlines(), result.output.splitlines(), "natively", "launched", lineterm=""
     )
+    diff = list(diff)[:DIFF_LINES]
     lines = [f"with {workers} worker(s): status {result.status}, natively {native.status}", *diff]
     return "\n".join(lines + result.errors.splitlines())
 
