@@ -3,8 +3,8 @@
 //
 //   echo_load --port P [--connections C] [--active A] [--bytes S] [--rotate 1]
 //
-// Protocol. It opens C connections, makes one request over each and prints a line of JSON. Then each
-// line of stdin is the length of a round in seconds, answered by a line of JSON: in a round A
+// Protocol. It opens C connections, makes one request over each and prints a line of JSON. Then
+// each line of stdin is the length of a round in seconds, answered by a line of JSON: in a round A
 // requests are under way at any time. With --rotate each answer is followed by a request over
 // another connection, so that all of them get their turn, without it over the same one. The end of
 // stdin ends it: every connection is shut down and must be closed by the server too. Any error ends

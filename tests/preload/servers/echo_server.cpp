@@ -2,8 +2,8 @@
 // block. It knows nothing of coir.
 //
 // It listens on a free loopback port, says which, and serves until SIGTERM or SIGINT: then it
-// accepts no more, closes the connections, waits for their threads and says how much it did. When it
-// has no descriptor left, it refuses connections instead of leaving them in the backlog: one
+// accepts no more, closes the connections, waits for their threads and says how much it did. When
+// it has no descriptor left, it refuses connections instead of leaving them in the backlog: one
 // descriptor is kept in reserve for that.
 
 #include <cerrno>

@@ -329,15 +329,13 @@ def main(description, cases):
     signal.signal(signal.SIGTERM, give_up)
     signal.alarm(LIFE_SECONDS)
     chosen = [name for name in cases if all(word in name for word in arguments.case)]
-    failed = 0
-    for name in chosen:
-        failed += not run_case(harness, name, cases[name])
-    signal.alarm(0)
-    shutil.rmtree(folder, ignore_errors=True)
-    if not chosen:
-        failed = 1
-    print(f"{len(chosen) - failed} of {len(chosen)} passed", flush=True)
-    sys.exit(1 if failed else 0)
+    try:
+        passed = sum(run_case(harness, name, cases[name]) for name in chosen)
+    finally:
+        signal.alarm(0)
+        shutil.rmtree(folder, ignore_errors=True)
+    print(f"{passed} of {len(chosen)} passed", flush=True)
+    sys.exit(0 if chosen and passed == len(chosen) else 1)
 
 
 def run_case(harness, name, function):

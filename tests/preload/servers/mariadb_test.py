@@ -1,4 +1,4 @@
-"""MariaDB, a thread for each connection: queries, transactions, locks, KILL, load, ends, restart."""
+"""MariaDB, a thread for each connection: queries, transactions, locks, KILL, load, restart."""
 
 import os
 import pwd
@@ -54,7 +54,8 @@ class Database:
         self.server = at.start([
             DAEMON, "--no-defaults", f"--user={user}", f"--datadir={self.data}",
             f"--socket={self.socket}", "--bind-address=127.0.0.1", f"--port={self.port}",
-            f"--pid-file={at.folder}/mariadb.pid", "--skip-name-resolve", f"--max-connections={MANY + 100}", "--back-log=1000",
+            f"--pid-file={at.folder}/mariadb.pid", "--skip-name-resolve",
+            f"--max-connections={MANY + 100}", "--back-log=1000",
             "--innodb-buffer-pool-size=32M", "--innodb-log-file-size=16M",
             "--innodb-use-native-aio=1", "--thread-handling=one-thread-per-connection",
         ], limits=harness.most_descriptors())

@@ -1,4 +1,4 @@
-"""A client of MariaDB's protocol, as small as a test needs it: log in without a password, ask, kill.
+"""A client of MariaDB's protocol, as small as a test needs it: log in without a password, ask.
 
 It is here because 1,000 connections from one test are too many for the command line client, and a
 benchmark tool does not look at the answers.
