@@ -28,10 +28,11 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 
 SKIPPED = 77  # what CTest is told to take for "skipped"
 PATIENCE_SECONDS = 20
-LIFE_SECONDS = 110  # of a whole script; CTest gives it 120
+LIFE_SECONDS = 90  # of a whole script; CTest gives it 120
 # What kernel threads cost too much: a token each, those that wait in the kernel for a disk or in
 # code that no hook sees, the monitor. A program that is watched here has many times as many.
 FEW_KERNEL_THREADS = 40
@@ -43,6 +44,10 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 class Failure(Exception):
     """What a test found wrong."""
+
+
+class OutOfTime(Exception):
+    """The whole script took too long."""
 
 
 def check(condition, what):
@@ -323,7 +328,7 @@ def main(description, cases):
 
     def give_up(*_):
         faulthandler.dump_traceback(sys.stderr)
-        raise Failure(f"the script was not done after {LIFE_SECONDS} s")
+        raise OutOfTime(f"the script was to end after {LIFE_SECONDS} s")
 
     signal.signal(signal.SIGALRM, give_up)
     signal.signal(signal.SIGTERM, give_up)
@@ -345,9 +350,13 @@ def run_case(harness, name, function):
         function(harness)
         print(f"ok: {name} ({time.monotonic() - begun:.1f} s)", flush=True)
         return True
-    except (Failure, OSError, subprocess.SubprocessError, ValueError, LookupError) as why:
+    except Exception as why:  # whatever it is, the logs tell more
         print(f"FAILED: {name}: {type(why).__name__}: {why}", file=sys.stderr, flush=True)
+        if not isinstance(why, Failure):
+            traceback.print_exc()
         harness.print_logs()
+        if isinstance(why, OutOfTime):
+            sys.exit(1)
         return False
     finally:
         harness.end_all()
