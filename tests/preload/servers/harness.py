@@ -37,6 +37,7 @@ LIFE_SECONDS = 90  # of a whole script; CTest gives it 120
 # code that no hook sees, the monitor. A program that is watched here has many times as many.
 FEW_KERNEL_THREADS = 40
 LOG_LINES = 60
+THREADS_DESCRIBED = 20
 
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -105,6 +106,18 @@ def free_port():
 def kernel_threads(*pids):
     """How many kernel threads the processes have together."""
     return sum(len(os.listdir(f"/proc/{pid}/task")) for pid in pids)
+
+
+def describe_threads(pid):
+    """Where the first kernel threads of a process stand: state, system call and its arguments."""
+    lines = []
+    for task in sorted(os.listdir(f"/proc/{pid}/task"), key=int)[:THREADS_DESCRIBED]:
+        with contextlib.suppress(OSError):
+            folder = pathlib.Path(f"/proc/{pid}/task/{task}")
+            name, _, rest = (folder / "stat").read_text(errors="replace").rpartition(")")
+            call = (folder / "syscall").read_text(encoding="ascii").split()
+            lines.append(f"  {name}) {rest.split()[0]}, system call {' '.join(call[:5])}")
+    return "\n".join(lines)
 
 
 def children(pid):
@@ -287,6 +300,8 @@ class Harness:
             state = "running" if program.is_running() else "ended"
             print(f"--- {program.name} (process {program.pid}, {state}) said:", file=sys.stderr)
             print("\n".join(program.said().splitlines()[-LOG_LINES:]), file=sys.stderr)
+            if program.is_running():
+                print(describe_threads(program.pid), file=sys.stderr)
 
     def end_all(self):
         for program in reversed(self._started):
