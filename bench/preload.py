@@ -537,7 +537,7 @@ def parse():
     parser.add_argument("--quick", action="store_true", help="1 round; figures are rough")
     parser.add_argument("--smoke", action="store_true",
                         help="1 tiny round: checks that all of it works")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     unknown = set(arguments.rows) - {row.name for row in ROWS}
     if unknown:
         parser.error(f"no row is called {', '.join(sorted(unknown))}")
