@@ -25,7 +25,7 @@ import sys
 from dataclasses import dataclass
 
 FAMILIES = ("sockets", "any descriptor", "several descriptors", "time", "names", "threads", "locks",
-            "conditions", "semaphores", "signals", "processes", "stdio", "async I/O",
+            "conditions", "semaphores", "signals", "processes", "stdio", "files", "async I/O",
             "system calls")
 BEGIN, END = "<!-- hooks table: begin -->", "<!-- hooks table: end -->"
 

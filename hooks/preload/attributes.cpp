@@ -11,9 +11,9 @@
 // None of these calls parks. In the child of a vfork they are libc's, for they are meant for the
 // program that is to be run.
 #include "hooks/preload/in_region.hpp"
-#include "hooks/preload/vfork.hpp"
 #include "hooks/threads/lock.hpp"
 #include "hooks/threads/thread.hpp"
+#include "hooks/threads/vfork_child.hpp"
 #include "runtime/kernel/calls.hpp"
 
 #include <algorithm>
@@ -54,16 +54,10 @@ using namespace coir::hooks;
 
 namespace {
 
-/// The running fiber, also inside a signal handler, but not in the child of a vfork.
-threads::thread_fiber* own_fiber() noexcept {
-  threads::thread_fiber* const self = threads::current();
-  return self && !is_vfork_child(*self) ? self : nullptr;
-}
-
 /// True when `id`, as the calls take it that name a thread by its number, is a fiber; 0 is the
 /// caller.
 bool names_fiber(id_t id) noexcept {
-  threads::thread_fiber* const self = own_fiber();
+  threads::thread_fiber* const self = recorded_fiber();
   if (!self) return false;
   const auto tid = static_cast<pid_t>(id);
   if (tid == 0 || tid == self->tid || tid == threads::main_thread.tid) return true;
@@ -273,7 +267,7 @@ COIR_HOOK int prctl(int option, ...) noexcept {
   const unsigned long c = va_arg(list, unsigned long);
   const unsigned long d = va_arg(list, unsigned long);
   va_end(list);
-  threads::thread_fiber* const self = own_fiber();
+  threads::thread_fiber* const self = recorded_fiber();
   if (self && option == PR_SET_NAME) {
     set_name(*self, reinterpret_cast<const char*>(a));
   } else if (self && option == PR_GET_NAME) {

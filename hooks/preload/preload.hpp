@@ -6,6 +6,7 @@
 #include "hooks/hook.hpp"
 #include "hooks/preload/real.hpp"
 #include "hooks/threads/scheduler.hpp"
+#include "hooks/threads/vfork_child.hpp"
 
 #include <cerrno>
 #include <ctime>
@@ -16,6 +17,12 @@ namespace coir::hooks {
 inline threads::thread_fiber* parking_fiber() noexcept {
   threads::thread_fiber* const self = threads::current();
   return self && self->handler_depth == 0 ? self : nullptr;
+}
+
+/// The running fiber, inside a signal handler too; null in the child of a vfork, as off a fiber.
+inline threads::thread_fiber* recorded_fiber() noexcept {
+  threads::thread_fiber* const self = threads::current();
+  return self && !threads::is_vfork_child(*self) ? self : nullptr;
 }
 
 /// A time on `clock` as a deadline of ours; `never` for null.

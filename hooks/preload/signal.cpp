@@ -3,6 +3,7 @@
 #include "hooks/threads/descriptors.hpp"
 #include "hooks/threads/signals.hpp"
 #include "hooks/threads/thread.hpp"
+#include "hooks/threads/vfork_child.hpp"
 #include "hooks/time_limit.hpp"
 #include "runtime/kernel/calls.hpp"
 
@@ -145,12 +146,18 @@ int wait_for_signal(thread_fiber& self, const sigset_t& set, siginfo_t* info,
   return result;
 }
 
+bool is_vfork_child() noexcept {
+  const thread_fiber* const self = threads::current();
+  return self && threads::is_vfork_child(*self);
+}
+
 }  // namespace
 
 /// hook: signals: sets a handler, which runs on the fiber whose signal it is
 COIR_HOOK int sigaction(int signal, const struct sigaction* next,
                         struct sigaction* before) noexcept {
-  if (!threads::manages_handlers()) return real::sigaction(signal, next, before);
+  if (!threads::manages_handlers() || is_vfork_child())
+    return real::sigaction(signal, next, before);
   kernel_action old;
   const kernel_action wanted = next ? to_kernel(*next) : kernel_action{};
   const int error = threads::change_action(signal, next ? &wanted : nullptr, &old);
@@ -184,7 +191,7 @@ COIR_HOOK int siginterrupt(int signal, int interrupts) noexcept {
 
 /// hook: signals: changes the mask of the fiber
 COIR_HOOK int pthread_sigmask(int how, const sigset_t* set, sigset_t* before) noexcept {
-  thread_fiber* const self = threads::current();
+  thread_fiber* const self = recorded_fiber();
   if (!self) return real::pthread_sigmask(how, set, before);
   const signal_set old = self->blocked;
   if (set) {
@@ -215,7 +222,7 @@ COIR_HOOK int sigprocmask(int how, const sigset_t* set, sigset_t* before) noexce
 /// hook: signals: sends a signal to a fiber
 COIR_HOOK int pthread_kill(pthread_t handle, int signal) noexcept {
   thread_fiber* const thread = threads::find_thread(handle);
-  if (!thread) return real::pthread_kill(handle, signal);
+  if (!thread || is_vfork_child()) return real::pthread_kill(handle, signal);
   if (signal < 0 || signal > threads::signals_max) return EINVAL;
   if (thread->ending.load(std::memory_order_relaxed) & threads::has_finished)
     return signal == 0 ? 0 : ESRCH;
@@ -225,20 +232,20 @@ COIR_HOOK int pthread_kill(pthread_t handle, int signal) noexcept {
 /// hook: signals: sends a signal with a value to a fiber; the value is lost
 COIR_HOOK int pthread_sigqueue(pthread_t handle, int signal, const sigval value) noexcept {
   thread_fiber* const thread = threads::find_thread(handle);
-  if (!thread) return real::pthread_sigqueue(handle, signal, value);
+  if (!thread || is_vfork_child()) return real::pthread_sigqueue(handle, signal, value);
   return threads::send_signal(*thread, signal, &value);
 }
 
 /// hook: signals: sends a signal to the fiber itself
 COIR_HOOK int raise(int signal) noexcept {
-  thread_fiber* const self = threads::current();
+  thread_fiber* const self = recorded_fiber();
   if (!self) return real::raise(signal);
   return finish(-threads::send_signal(*self, signal));
 }
 
 /// hook: signals: what waits for the fiber and for the process
 COIR_HOOK int sigpending(sigset_t* set) noexcept {
-  thread_fiber* const self = threads::current();
+  thread_fiber* const self = recorded_fiber();
   const int result = real::sigpending(set);
   if (result == 0 && self)
     store_bits(bits_of(*set) | threads::pending_signals(*self), *set);
@@ -291,7 +298,7 @@ COIR_HOOK int sigwait(const sigset_t* set, int* signal) {
 
 /// hook: signals: remembered; handlers that ask for it run on a stack of the kernel thread's
 COIR_HOOK int sigaltstack(const stack_t* next, stack_t* before) noexcept {
-  thread_fiber* const self = threads::current();
+  thread_fiber* const self = recorded_fiber();
   if (!self) return real::sigaltstack(next, before);
   const stack_t old = self->signal_stack;
   if (next) {

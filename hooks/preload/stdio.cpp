@@ -12,6 +12,13 @@
 // What is read of a FILE here besides its public functions are members that glibc's own inline
 // functions read in programs, so that they cannot change, and the first two words of what it keeps
 // for wide characters.
+
+// libc has each function of the scanf family twice, in its old GNU form and in the form of C99. The
+// headers give the plain names to the latter, unless they are told that the old form is wanted.
+#include <features.h>
+#undef __GLIBC_USE_DEPRECATED_SCANF
+#define __GLIBC_USE_DEPRECATED_SCANF 1
+
 #include "hooks/preload/in_region.hpp"
 #include "hooks/threads/descriptors.hpp"
 #include "runtime/kernel/calls.hpp"
@@ -144,7 +151,7 @@ wchar_t* const no_wide_text = nullptr;
 
 }  // namespace
 
-// --- characters ----------------------------------------------------------------------------------
+// --- characters ---------------------------------------------------------------------------------
 
 /// hook: stdio: parks until there is input
 COIR_HOOK int fgetc(FILE* stream) {
@@ -202,7 +209,7 @@ COIR_HOOK wint_t getwc_unlocked(FILE*) COIR_HOOK_ALIAS(fgetwc_unlocked);
 /// hook: stdio: as fgetc
 COIR_HOOK wint_t getwchar_unlocked() { return fgetwc_unlocked(stdin); }
 
-// --- lines and blocks ----------------------------------------------------------------------------
+// --- lines and blocks ---------------------------------------------------------------------------
 
 /// hook: stdio: parks until there is input
 COIR_HOOK char* fgets(char* text, int size, FILE* stream) {
@@ -283,92 +290,109 @@ COIR_HOOK size_t __fread_unlocked_chk(void* data, size_t capacity, size_t size, 
   return size > 0 && count > 0 ? reading(stream, size_t{0}, call) : call();
 }
 
-// --- formatted input -----------------------------------------------------------------------------
-
-// libc has each function twice: in its old GNU form and in the form of C99. The header gives the
-// plain names of C++ to the latter, so that the hooks have names of their own.
+// --- formatted input ----------------------------------------------------------------------------
 
 /// hook: stdio: parks until there is input
-COIR_HOOK int coir_vfscanf(FILE* stream, const char* format, va_list list) __asm__("vfscanf");
-COIR_HOOK int coir_vscanf(const char* format, va_list list) __asm__("vscanf");
-COIR_HOOK int coir_fscanf(FILE* stream, const char* format, ...) __asm__("fscanf");
-COIR_HOOK int coir_scanf(const char* format, ...) __asm__("scanf");
-COIR_HOOK int coir_c99_vfscanf(FILE* stream, const char* format,
-                               va_list list) __asm__("__isoc99_vfscanf");
-COIR_HOOK int coir_c99_vscanf(const char* format, va_list list) __asm__("__isoc99_vscanf");
-COIR_HOOK int coir_c99_fscanf(FILE* stream, const char* format, ...) __asm__("__isoc99_fscanf");
-COIR_HOOK int coir_c99_scanf(const char* format, ...) __asm__("__isoc99_scanf");
-
-int coir_vfscanf(FILE* stream, const char* format, va_list list) {
+COIR_HOOK int vfscanf(FILE* stream, const char* format, va_list list) {
   return reading(stream, EOF, [&] { return real::vfscanf(stream, format, list); });
 }
-int coir_vscanf(const char* format, va_list list) { return coir_vfscanf(stdin, format, list); }
-int coir_c99_vfscanf(FILE* stream, const char* format, va_list list) {
+
+/// hook: stdio: parks until there is input
+COIR_HOOK int __isoc99_vfscanf(FILE* stream, const char* format, va_list list) {
   return reading(stream, EOF, [&] { return real::__isoc99_vfscanf(stream, format, list); });
 }
-int coir_c99_vscanf(const char* format, va_list list) {
-  return coir_c99_vfscanf(stdin, format, list);
-}
 
-int coir_fscanf(FILE* stream, const char* format, ...) {
-  va_list list;
-  va_start(list, format);
-  const int result = coir_vfscanf(stream, format, list);
-  va_end(list);
-  return result;
-}
-int coir_scanf(const char* format, ...) {
-  va_list list;
-  va_start(list, format);
-  const int result = coir_vfscanf(stdin, format, list);
-  va_end(list);
-  return result;
-}
-int coir_c99_fscanf(FILE* stream, const char* format, ...) {
-  va_list list;
-  va_start(list, format);
-  const int result = coir_c99_vfscanf(stream, format, list);
-  va_end(list);
-  return result;
-}
-int coir_c99_scanf(const char* format, ...) {
-  va_list list;
-  va_start(list, format);
-  const int result = coir_c99_vfscanf(stdin, format, list);
-  va_end(list);
-  return result;
-}
-
-/// hook: stdio: as fscanf, for wide characters
-COIR_HOOK int coir_vfwscanf(FILE* stream, const wchar_t* format, va_list list) __asm__("vfwscanf");
-COIR_HOOK int coir_fwscanf(FILE* stream, const wchar_t* format, ...) __asm__("fwscanf");
-COIR_HOOK int coir_c99_vfwscanf(FILE* stream, const wchar_t* format,
-                                va_list list) __asm__("__isoc99_vfwscanf");
-COIR_HOOK int coir_c99_fwscanf(FILE* stream, const wchar_t* format,
-                               ...) __asm__("__isoc99_fwscanf");
-
-int coir_vfwscanf(FILE* stream, const wchar_t* format, va_list list) {
+/// hook: stdio: parks until there is input
+COIR_HOOK int vfwscanf(FILE* stream, const wchar_t* format, va_list list) {
   return reading(stream, EOF, [&] { return real::vfwscanf(stream, format, list); });
 }
-int coir_c99_vfwscanf(FILE* stream, const wchar_t* format, va_list list) {
+
+/// hook: stdio: parks until there is input
+COIR_HOOK int __isoc99_vfwscanf(FILE* stream, const wchar_t* format, va_list list) {
   return reading(stream, EOF, [&] { return real::__isoc99_vfwscanf(stream, format, list); });
 }
-int coir_fwscanf(FILE* stream, const wchar_t* format, ...) {
-  va_list list;
-  va_start(list, format);
-  const int result = coir_vfwscanf(stream, format, list);
-  va_end(list);
-  return result;
+
+/// hook: stdio: as vfscanf
+COIR_HOOK int vscanf(const char* format, va_list list) { return vfscanf(stdin, format, list); }
+
+/// hook: stdio: as vfscanf
+COIR_HOOK int __isoc99_vscanf(const char* format, va_list list) {
+  return __isoc99_vfscanf(stdin, format, list);
 }
-int coir_c99_fwscanf(FILE* stream, const wchar_t* format, ...) {
+
+/// hook: stdio: as vfscanf
+COIR_HOOK int fscanf(FILE* stream, const char* format, ...) {
   va_list list;
   va_start(list, format);
-  const int result = coir_c99_vfwscanf(stream, format, list);
+  const int result = vfscanf(stream, format, list);
   va_end(list);
   return result;
 }
 
-// --- closing -------------------------------------------------------------------------------------
+/// hook: stdio: as vfscanf
+COIR_HOOK int scanf(const char* format, ...) {
+  va_list list;
+  va_start(list, format);
+  const int result = vfscanf(stdin, format, list);
+  va_end(list);
+  return result;
+}
+
+/// hook: stdio: as vfscanf
+COIR_HOOK int fwscanf(FILE* stream, const wchar_t* format, ...) {
+  va_list list;
+  va_start(list, format);
+  const int result = vfwscanf(stream, format, list);
+  va_end(list);
+  return result;
+}
+
+/// hook: stdio: as vfscanf
+COIR_HOOK int wscanf(const wchar_t* format, ...) {
+  va_list list;
+  va_start(list, format);
+  const int result = vfwscanf(stdin, format, list);
+  va_end(list);
+  return result;
+}
+
+/// hook: stdio: as vfscanf
+COIR_HOOK int __isoc99_fscanf(FILE* stream, const char* format, ...) {
+  va_list list;
+  va_start(list, format);
+  const int result = __isoc99_vfscanf(stream, format, list);
+  va_end(list);
+  return result;
+}
+
+/// hook: stdio: as vfscanf
+COIR_HOOK int __isoc99_scanf(const char* format, ...) {
+  va_list list;
+  va_start(list, format);
+  const int result = __isoc99_vfscanf(stdin, format, list);
+  va_end(list);
+  return result;
+}
+
+/// hook: stdio: as vfscanf
+COIR_HOOK int __isoc99_fwscanf(FILE* stream, const wchar_t* format, ...) {
+  va_list list;
+  va_start(list, format);
+  const int result = __isoc99_vfwscanf(stream, format, list);
+  va_end(list);
+  return result;
+}
+
+/// hook: stdio: as vfscanf
+COIR_HOOK int __isoc99_wscanf(const wchar_t* format, ...) {
+  va_list list;
+  va_start(list, format);
+  const int result = __isoc99_vfwscanf(stdin, format, list);
+  va_end(list);
+  return result;
+}
+
+// --- closing ------------------------------------------------------------------------------------
 
 /// hook: stdio: lets those who wait for the descriptor go on
 COIR_HOOK int fclose(FILE* stream) {

@@ -15,19 +15,19 @@
 //   3  Nothing on the stack below the caller's frame survives the child. The return address and
 //      what is needed afterwards are kept in registers that the system call preserves, and the
 //      parent calls C code only when the child is done with the stack.
-//   4  The mask in the records is put back, for the child may have changed it there, and not the
-//      mask of the parent's kernel thread.
+//   4  The mask in the records is put back: a handler that ran in the child may have changed it,
+//      and may have ended the child, but the mask of the parent's kernel thread is what it was. So
+//      is the number of handlers that the fiber is inside: the high half of handler_depth keeps it.
 //
-// Inside a signal handler the token stays: its stack must not be left. Off a fiber, and before the
-// program has made a thread, this is what libc's vfork does.
+// Inside a signal handler the token stays: its stack must not be left. Off a fiber, before the
+// program has made a thread, and in the child of a vfork this is what libc's vfork does.
 //
 // A handler that runs in the parent between its return from the kernel and the lowering takes
 // itself for the child; it makes plain calls, as every handler does.
-#include "hooks/preload/vfork.hpp"
-
 #include "hooks/finish.hpp"
-#include "hooks/hook.hpp"
+#include "hooks/preload/preload.hpp"
 #include "hooks/threads/signals.hpp"
+#include "hooks/threads/vfork_child.hpp"
 
 #include <cerrno>
 
@@ -50,10 +50,10 @@ struct vfork_record {
 
 /// Before the system call. Must not be inlined into anything that keeps a frame over it.
 extern "C" __attribute__((visibility("hidden"), used)) vfork_record coir_before_vfork() noexcept {
-  threads::thread_fiber* const self = threads::current();
+  threads::thread_fiber* const self = recorded_fiber();
   if (!self) return {nullptr, 0};
   if (self->handler_depth == 0) threads::enter_region();
-  self->handler_depth += vfork_depth;
+  self->handler_depth = (self->handler_depth + 1) * threads::vfork_depth;
   return {self, self->blocked};
 }
 
@@ -68,7 +68,7 @@ extern "C" __attribute__((visibility("hidden"), used)) long coir_after_vfork(
       self->blocked = blocked;
       self->on->kernel_mask = blocked;
     }
-    self->handler_depth -= vfork_depth;
+    self->handler_depth = self->handler_depth / threads::vfork_depth - 1;
     if (self->handler_depth == 0) threads::leave_region();
     errno = caller_errno;
   }

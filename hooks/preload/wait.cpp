@@ -19,7 +19,8 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-COIR_DEFINE_REAL(wait4);
+// The header says that wait4 never throws; a thread that is cancelled in it unwinds.
+COIR_DEFINE_REAL_AS(wait4, pid_t(pid_t, int*, int, rusage*));
 COIR_DEFINE_REAL(waitid);
 COIR_DEFINE_REAL(pclose);
 COIR_DEFINE_REAL(system);
@@ -81,10 +82,11 @@ long await_child(pid_t pid, Look look) {
   }
 }
 
-/// wait4(2) for a fiber.
-pid_t wait_on_fiber(threads::thread_fiber& self, pid_t pid, int* status, int options,
-                    rusage* usage) {
-  act_on_cancel(self);
+/// What all forms of wait but waitid are.
+pid_t wait_for(pid_t pid, int* status, int options, rusage* usage) {
+  threads::thread_fiber* const self = parking_fiber();
+  if (!self || (options & WNOHANG)) return real::wait4(pid, status, options, usage);
+  act_on_cancel(*self);
   auto look = [&]() noexcept {
     return kernel::call(SYS_wait4, pid, status, options | WNOHANG, usage);
   };
@@ -99,24 +101,22 @@ pid_t wait_on_fiber(threads::thread_fiber& self, pid_t pid, int* status, int opt
 
 /// hook: processes: waits for a child; for one by its descriptor, for any in a region
 COIR_HOOK pid_t wait4(pid_t pid, int* status, int options, rusage* usage) {
-  threads::thread_fiber* const self = parking_fiber();
-  if (!self || (options & WNOHANG)) return real::wait4(pid, status, options, usage);
-  return wait_on_fiber(*self, pid, status, options, usage);
+  return wait_for(pid, status, options, usage);
 }
 
 /// hook: processes: as wait4
 COIR_HOOK pid_t waitpid(pid_t pid, int* status, int options) {
-  return wait4(pid, status, options, nullptr);
+  return wait_for(pid, status, options, nullptr);
 }
 COIR_HOOK pid_t __waitpid(pid_t, int*, int) COIR_HOOK_ALIAS(waitpid);
 
 /// hook: processes: as wait4 for any child
-COIR_HOOK pid_t wait(int* status) { return wait4(WAIT_ANY, status, 0, nullptr); }
+COIR_HOOK pid_t wait(int* status) { return wait_for(WAIT_ANY, status, 0, nullptr); }
 COIR_HOOK pid_t __wait(int*) COIR_HOOK_ALIAS(wait);
 
 /// hook: processes: as wait4 for any child
 COIR_HOOK pid_t wait3(int* status, int options, rusage* usage) {
-  return wait4(WAIT_ANY, status, options, usage);
+  return wait_for(WAIT_ANY, status, options, usage);
 }
 
 /// hook: processes: as wait4, with more to choose from

@@ -3,6 +3,7 @@
 #include "hooks/threads/descriptors.hpp"
 #include "hooks/threads/machine.hpp"
 #include "hooks/threads/monitor.hpp"
+#include "hooks/threads/vfork_child.hpp"
 #include "runtime/kernel/calls.hpp"
 
 #include <bit>
@@ -194,8 +195,8 @@ void note_for_process(int signal, const siginfo_t& info) noexcept {
 void on_signal(int signal, siginfo_t* info, void* context) {
   const int saved_errno = errno;
   thread_fiber* const self = here.self;
-  if (!sched->is_on.load(std::memory_order_relaxed) || !self) {
-    // A native thread, or a child that has not started: as without us.
+  if (!sched->is_on.load(std::memory_order_relaxed) || !self || is_vfork_child(*self)) {
+    // A native thread, a child that has not started, or one of a vfork: as without us.
     const kernel_action action = action_of(signal);
     reset_if_asked(signal, action);
     if (is_function(action.handler)) call_handler(action, signal, info, context);
