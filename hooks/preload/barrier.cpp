@@ -7,12 +7,11 @@
 //     n * count.
 //   2 A thread is counted in `inside` as long as it looks at the object: destroy waits for that,
 //     so that the object may go as soon as one thread has come out of the wait.
-#include "hooks/preload/preload.hpp"
+#include "hooks/preload/waiting.hpp"
 #include "hooks/threads/parking_lot.hpp"
 
 #include <climits>
 #include <new>
-#include <optional>
 
 COIR_DEFINE_REAL(pthread_barrier_init);
 COIR_DEFINE_REAL(pthread_barrier_wait);
@@ -67,11 +66,7 @@ COIR_HOOK int pthread_barrier_init(pthread_barrier_t* object,
 /// hook: locks: parks the fiber until enough have arrived
 COIR_HOOK int pthread_barrier_wait(pthread_barrier_t* object) noexcept {
   barrier& b = at(object);
-  if (b.sharing != 0) {
-    std::optional<threads::region> without_token;
-    if (parking_fiber()) without_token.emplace();
-    return real::pthread_barrier_wait(object);
-  }
+  if (b.sharing != 0) return wait_in_kernel([=] { return real::pthread_barrier_wait(object); });
   b.inside.fetch_add(1);
   const std::uint64_t ticket = b.arrived.fetch_add(1) + 1;
   const std::uint64_t end_of_round = (ticket + b.count - 1) / b.count * b.count;

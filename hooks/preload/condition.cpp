@@ -4,11 +4,12 @@
 // wait before. Conditions that processes share stay libc's, waited for without a token.
 //
 // A wait that a signal handler interrupts ends as a wake without a cause, which POSIX allows.
-#include "hooks/preload/preload.hpp"
+#include "hooks/preload/condition.hpp"
+
 #include "hooks/preload/waiting.hpp"
 #include "hooks/threads/parking_lot.hpp"
 
-#include <optional>
+#include <new>
 
 COIR_DEFINE_REAL(pthread_cond_wait);
 COIR_DEFINE_REAL(pthread_cond_timedwait);
@@ -26,6 +27,10 @@ namespace {
 constexpr unsigned is_shared_bit = 1;
 constexpr unsigned is_monotonic_bit = 2;
 
+// Whoever signals has held the mutex since the waiter was linked, or the waiter has seen the change:
+// that orders the two, as libc's own signal takes it for granted.
+constexpr std::uint32_t all_bits = ~std::uint32_t{0};
+
 bool is_on() noexcept { return threads::sched->is_on.load(std::memory_order_relaxed); }
 
 bool is_shared(const pthread_cond_t& condition) noexcept {
@@ -37,16 +42,73 @@ clockid_t clock_of(const pthread_cond_t& condition) noexcept {
   return bits & is_monotonic_bit ? CLOCK_MONOTONIC : CLOCK_REALTIME;
 }
 
-/// libc's own wait, whose mutex is a shared one too: nobody waits for it in the parking lot.
-template <class Wait>
-int wait_in_kernel(Wait wait) {
-  std::optional<threads::region> without_token;
-  if (parking_fiber()) without_token.emplace();
-  return wait();
+// --- cancelling native threads ------------------------------------------------------------------
+
+/// On the stack of a native thread that waits, in a list of all.
+struct native_waiter {
+  pthread_t thread;
+  pthread_cond_t* condition;
+  std::atomic<bool> is_cancelled{false};
+  native_waiter* next = nullptr;
+  native_waiter* prev = nullptr;
+};
+
+struct native_waiters {
+  threads::lock guard_of_list;
+  native_waiter* first;
+};
+constinit native_waiters natives{};
+
+[[gnu::constructor]] void watch_forks_for_conditions() noexcept {
+  // Those who waited do not exist in the child, and one of them may have held the lock.
+  ::pthread_atfork(nullptr, nullptr, [] { new (&natives) native_waiters{}; });
+}
+
+class listed_waiter {
+ public:
+  explicit listed_waiter(native_waiter& waiter) noexcept : waiter_(waiter) {
+    const threads::guard hold(natives.guard_of_list);
+    waiter.next = natives.first;
+    if (natives.first) natives.first->prev = &waiter;
+    natives.first = &waiter;
+  }
+  ~listed_waiter() {
+    const threads::guard hold(natives.guard_of_list);
+    (waiter_.prev ? waiter_.prev->next : natives.first) = waiter_.next;
+    if (waiter_.next) waiter_.next->prev = waiter_.prev;
+  }
+  listed_waiter(const listed_waiter&) = delete;
+  listed_waiter& operator=(const listed_waiter&) = delete;
+
+ private:
+  native_waiter& waiter_;
+};
+
+// --- waiting -------------------------------------------------------------------------------------
+
+/// A cancelled thread that was woken too has perhaps taken a wake from another; but wake_cancelled
+/// has woken all.
+int wait_natively(pthread_cond_t& condition, pthread_mutex_t& mutex, threads::deadline until) {
+  native_waiter waiter{::pthread_self(), &condition};
+  const listed_waiter listed(waiter);
+  ::pthread_testcancel();
+  int error = 0;
+  bool has_unlocked = false;
+  auto unlock = [&]() noexcept {
+    if (waiter.is_cancelled.load(std::memory_order_seq_cst)) return false;
+    error = ::pthread_mutex_unlock(&mutex);
+    has_unlocked = error == 0;
+    return has_unlocked;
+  };
+  const lot_result how = threads::wait_at(&condition, {.until = until}, unlock);
+  if (has_unlocked) error = ::pthread_mutex_lock(&mutex);
+  if (waiter.is_cancelled.load(std::memory_order_relaxed)) ::pthread_testcancel();
+  if (error != 0) return error;
+  return how == lot_result::timed_out ? ETIMEDOUT : 0;
 }
 
 int wait_until(pthread_cond_t& condition, pthread_mutex_t& mutex, threads::deadline until) {
-  if (!parking_fiber()) ::pthread_testcancel();
+  if (!parking_fiber()) return wait_natively(condition, mutex, until);
   int error = 0;
   auto unlock = [&]() noexcept {
     error = ::pthread_mutex_unlock(&mutex);
@@ -65,6 +127,15 @@ int wait_until(pthread_cond_t& condition, pthread_mutex_t& mutex, threads::deadl
 }
 
 }  // namespace
+
+void coir::hooks::wake_cancelled(pthread_t native_thread) noexcept {
+  const threads::guard hold(natives.guard_of_list);
+  for (native_waiter* w = natives.first; w; w = w->next) {
+    if (w->thread != native_thread) continue;
+    w->is_cancelled.store(true, std::memory_order_seq_cst);
+    threads::wake_at(w->condition, threads::everybody);
+  }
+}
 
 /// hook: conditions: parks the fiber; also on native threads
 COIR_HOOK int pthread_cond_wait(pthread_cond_t* condition, pthread_mutex_t* mutex) {
@@ -98,13 +169,13 @@ COIR_HOOK int pthread_cond_clockwait(pthread_cond_t* condition, pthread_mutex_t*
 /// hook: conditions: wakes one that waits
 COIR_HOOK int pthread_cond_signal(pthread_cond_t* condition) noexcept {
   const int result = real::pthread_cond_signal(condition);
-  if (is_on()) threads::wake_at(condition, 1);
+  if (is_on()) threads::wake_at(condition, 1, all_bits, true);
   return result;
 }
 
 /// hook: conditions: wakes all that wait
 COIR_HOOK int pthread_cond_broadcast(pthread_cond_t* condition) noexcept {
   const int result = real::pthread_cond_broadcast(condition);
-  if (is_on()) threads::wake_at(condition, threads::everybody);
+  if (is_on()) threads::wake_at(condition, threads::everybody, all_bits, true);
   return result;
 }

@@ -7,7 +7,7 @@
 // leave the flag for private futexes out, so the memory itself is asked.
 //
 // A wake goes to the parking lot first, then to the kernel, where native threads sleep.
-#include "hooks/preload/preload.hpp"
+#include "hooks/preload/async_io.hpp"
 #include "hooks/preload/waiting.hpp"
 #include "hooks/threads/parking_lot.hpp"
 #include "hooks/threads/signals.hpp"
@@ -144,8 +144,7 @@ long wait_for_futex(const futex_call& call, const arguments& args) noexcept {
   rejoin(*self);
   if (load(call.word) != call.value) return -EAGAIN;
   if (call.is_private || is_private_memory(call.word)) return wait_in_lot(*self, call);
-  const threads::region without_token;
-  return call_kernel(SYS_futex, args);
+  return in_region([&] { return call_kernel(SYS_futex, args); });
 }
 
 /// Wakes in the lot, then in the kernel. How many, or -errno.
@@ -336,10 +335,8 @@ bool call_hook(long number, const arguments& args, long& result) noexcept {
 
 /// libaio waits by it.
 long get_events(const arguments& args) noexcept {
-  const bool waits = parking_fiber() && args.b > 0;
-  if (!waits) return call_kernel(SYS_io_getevents, args);
-  const threads::region without_token;
-  return call_kernel(SYS_io_getevents, args);
+  return wait_io_getevents(static_cast<aio_context_t>(args.a), args.b, args.c,
+                           pointer<io_event>(args.d), pointer<timespec>(args.e));
 }
 
 bool has_hook(long number) noexcept {

@@ -6,7 +6,6 @@
 // than the hooks wake those who wait for them.
 //
 // Runs from inside malloc, before constructors and in signal handlers.
-#include "hooks/preload/preload.hpp"
 #include "hooks/preload/waiting.hpp"
 #include "hooks/threads/parking_lot.hpp"
 #include "hooks/threads/settings.hpp"
@@ -88,18 +87,15 @@ bool spin_for(pthread_mutex_t& mutex, int& result) noexcept {
 
 [[gnu::noinline]] int lock_taken(pthread_mutex_t& mutex) noexcept {
   if (!is_waited_for_in_kernel(mutex)) return wait_for(mutex, detail::never);
-  const threads::region without_token;
-  return real::pthread_mutex_lock(&mutex);
+  return in_region([&] { return real::pthread_mutex_lock(&mutex); });
 }
 
 int lock_until(pthread_mutex_t& mutex, clockid_t clock, const timespec* when) noexcept {
   threads::rejoin_if_stuck();
   const int result = real::pthread_mutex_trylock(&mutex);
   if (result != EBUSY) return result;
-  if (is_waited_for_in_kernel(mutex)) {
-    const threads::region without_token;
-    return real::pthread_mutex_clocklock(&mutex, clock, when);
-  }
+  if (is_waited_for_in_kernel(mutex))
+    return in_region([&] { return real::pthread_mutex_clocklock(&mutex, clock, when); });
   if (!has_valid_nanoseconds(when)) return EINVAL;
   return wait_for(mutex, deadline_at(clock, when));
 }

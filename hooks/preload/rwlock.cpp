@@ -2,11 +2,8 @@
 // are; by native threads too, so that all agree on who goes first. libc prefers writers by a mark
 // that a waiting writer leaves in the lock, which a try does not leave: those who wait here are
 // counted in a word of the lock that libc does not use.
-#include "hooks/preload/preload.hpp"
 #include "hooks/preload/waiting.hpp"
 #include "hooks/threads/parking_lot.hpp"
-
-#include <optional>
 
 COIR_DEFINE_REAL(pthread_rwlock_rdlock);
 COIR_DEFINE_REAL(pthread_rwlock_wrlock);
@@ -93,14 +90,6 @@ int wait_until(clockid_t clock, const timespec* when, Wait wait) noexcept {
   return wait(deadline_at(clock, when));
 }
 
-/// libc's own wait for a lock that processes share.
-template <class Lock>
-int lock_in_kernel(Lock lock) noexcept {
-  std::optional<threads::region> without_token;
-  if (parking_fiber()) without_token.emplace();
-  return lock();
-}
-
 void rejoin_on_fiber() noexcept {
   if (threads::thread_fiber* const self = parking_fiber()) rejoin(*self);
 }
@@ -126,7 +115,7 @@ int write_until(pthread_rwlock_t& lock, clockid_t clock, const timespec* when) n
 /// hook: locks: parks the fiber while a writer holds the lock
 COIR_HOOK int pthread_rwlock_rdlock(pthread_rwlock_t* lock) noexcept {
   if (!is_on()) return real::pthread_rwlock_rdlock(lock);
-  if (is_shared(*lock)) return lock_in_kernel([=] { return real::pthread_rwlock_rdlock(lock); });
+  if (is_shared(*lock)) return wait_in_kernel([=] { return real::pthread_rwlock_rdlock(lock); });
   rejoin_on_fiber();
   const int result = try_read(*lock);
   return result == EBUSY ? read_until(*lock, detail::never) : result;
@@ -137,7 +126,7 @@ COIR_HOOK_ALIAS(pthread_rwlock_rdlock);
 /// hook: locks: parks the fiber while others hold the lock
 COIR_HOOK int pthread_rwlock_wrlock(pthread_rwlock_t* lock) noexcept {
   if (!is_on()) return real::pthread_rwlock_wrlock(lock);
-  if (is_shared(*lock)) return lock_in_kernel([=] { return real::pthread_rwlock_wrlock(lock); });
+  if (is_shared(*lock)) return wait_in_kernel([=] { return real::pthread_rwlock_wrlock(lock); });
   rejoin_on_fiber();
   const int result = real::pthread_rwlock_trywrlock(lock);
   return result == EBUSY ? write_until(*lock, detail::never) : result;
@@ -157,7 +146,7 @@ COIR_HOOK_ALIAS(pthread_rwlock_tryrdlock);
 COIR_HOOK int pthread_rwlock_timedrdlock(pthread_rwlock_t* lock, const timespec* when) noexcept {
   if (!is_on()) return real::pthread_rwlock_timedrdlock(lock, when);
   if (is_shared(*lock))
-    return lock_in_kernel([=] { return real::pthread_rwlock_timedrdlock(lock, when); });
+    return wait_in_kernel([=] { return real::pthread_rwlock_timedrdlock(lock, when); });
   return read_until(*lock, CLOCK_REALTIME, when);
 }
 
@@ -165,7 +154,7 @@ COIR_HOOK int pthread_rwlock_timedrdlock(pthread_rwlock_t* lock, const timespec*
 COIR_HOOK int pthread_rwlock_timedwrlock(pthread_rwlock_t* lock, const timespec* when) noexcept {
   if (!is_on()) return real::pthread_rwlock_timedwrlock(lock, when);
   if (is_shared(*lock))
-    return lock_in_kernel([=] { return real::pthread_rwlock_timedwrlock(lock, when); });
+    return wait_in_kernel([=] { return real::pthread_rwlock_timedwrlock(lock, when); });
   return write_until(*lock, CLOCK_REALTIME, when);
 }
 
@@ -174,7 +163,7 @@ COIR_HOOK int pthread_rwlock_clockrdlock(pthread_rwlock_t* lock, clockid_t clock
                                          const timespec* when) noexcept {
   if (!is_on()) return real::pthread_rwlock_clockrdlock(lock, clock, when);
   if (is_shared(*lock))
-    return lock_in_kernel([=] { return real::pthread_rwlock_clockrdlock(lock, clock, when); });
+    return wait_in_kernel([=] { return real::pthread_rwlock_clockrdlock(lock, clock, when); });
   if (!is_clock_for_waits(clock)) return EINVAL;
   return read_until(*lock, clock, when);
 }
@@ -184,7 +173,7 @@ COIR_HOOK int pthread_rwlock_clockwrlock(pthread_rwlock_t* lock, clockid_t clock
                                          const timespec* when) noexcept {
   if (!is_on()) return real::pthread_rwlock_clockwrlock(lock, clock, when);
   if (is_shared(*lock))
-    return lock_in_kernel([=] { return real::pthread_rwlock_clockwrlock(lock, clock, when); });
+    return wait_in_kernel([=] { return real::pthread_rwlock_clockwrlock(lock, clock, when); });
   if (!is_clock_for_waits(clock)) return EINVAL;
   return write_until(*lock, clock, when);
 }

@@ -2,7 +2,6 @@
 // processes share are waited for in the kernel, without a token.
 //
 // sem_post may be called in a signal handler: the parking lot's locks keep handlers out.
-#include "hooks/preload/preload.hpp"
 #include "hooks/preload/waiting.hpp"
 #include "hooks/threads/parking_lot.hpp"
 
@@ -68,10 +67,8 @@ int wait_for(thread_fiber& self, sem_t& semaphore, threads::deadline until) {
 }
 
 template <class Wait>
-int wait_in_kernel(sem_t& semaphore, Wait wait) {
-  if (take(semaphore)) return 0;
-  const threads::region without_token;
-  return wait();
+int wait_shared(sem_t& semaphore, Wait wait) {
+  return take(semaphore) ? 0 : in_region(wait);
 }
 
 int wait_on_fiber(thread_fiber& self, sem_t& semaphore, clockid_t clock, const timespec* when) {
@@ -88,7 +85,7 @@ COIR_HOOK int sem_wait(sem_t* semaphore) {
   thread_fiber* const self = parking_fiber();
   if (!self) return real::sem_wait(semaphore);
   if (is_shared(*semaphore))
-    return wait_in_kernel(*semaphore, [=] { return real::sem_wait(semaphore); });
+    return wait_shared(*semaphore, [=] { return real::sem_wait(semaphore); });
   return wait_on_fiber(*self, *semaphore, CLOCK_MONOTONIC, nullptr);
 }
 
@@ -98,7 +95,7 @@ COIR_HOOK int sem_timedwait(sem_t* semaphore, const timespec* when) {
   if (!self) return real::sem_timedwait(semaphore, when);
   if (!has_valid_nanoseconds(when)) return finish(-EINVAL);
   if (is_shared(*semaphore))
-    return wait_in_kernel(*semaphore, [=] { return real::sem_timedwait(semaphore, when); });
+    return wait_shared(*semaphore, [=] { return real::sem_timedwait(semaphore, when); });
   return wait_on_fiber(*self, *semaphore, CLOCK_REALTIME, when);
 }
 
@@ -108,7 +105,7 @@ COIR_HOOK int sem_clockwait(sem_t* semaphore, clockid_t clock, const timespec* w
   if (!self) return real::sem_clockwait(semaphore, clock, when);
   if (!is_clock_for_waits(clock) || !has_valid_nanoseconds(when)) return finish(-EINVAL);
   if (is_shared(*semaphore))
-    return wait_in_kernel(*semaphore, [=] { return real::sem_clockwait(semaphore, clock, when); });
+    return wait_shared(*semaphore, [=] { return real::sem_clockwait(semaphore, clock, when); });
   return wait_on_fiber(*self, *semaphore, clock, when);
 }
 

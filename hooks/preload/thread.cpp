@@ -1,5 +1,6 @@
 // Threads. Registrations that glibc acts on (keys, atfork handlers) are not hooked: libc's own
 // tables are read at the end of a thread.
+#include "hooks/preload/condition.hpp"
 #include "hooks/preload/preload.hpp"
 #include "hooks/threads/signals.hpp"
 #include "hooks/threads/thread.hpp"
@@ -104,7 +105,10 @@ COIR_HOOK void pthread_exit(void* result) {
 COIR_HOOK int pthread_cancel(pthread_t handle) {
   threads::thread_fiber* const thread = target_of(handle);
   const int error = real::pthread_cancel(handle);
-  if (!thread) return error;
+  if (!thread) {
+    wake_cancelled(handle);
+    return error;
+  }
   threads::interrupt_for_cancellation(*thread);
   return 0;
 }

@@ -1,7 +1,7 @@
 /// What the hooks of locks, conditions and semaphores share.
 #pragma once
 
-#include "hooks/preload/preload.hpp"
+#include "hooks/preload/in_region.hpp"
 #include "hooks/threads/machine.hpp"
 #include "hooks/threads/thread_memory.hpp"
 
@@ -19,6 +19,12 @@ inline pid_t own_number() noexcept {
 inline void rejoin(const threads::thread_fiber& self) noexcept {
   const auto state = self.on->state.load(std::memory_order_relaxed);
   if (__builtin_expect(state != threads::carrier_state::running, false)) threads::rejoin_if_stuck();
+}
+
+/// libc's own wait, for objects that processes share; without a token on a fiber.
+template <class Wait>
+auto wait_in_kernel(Wait wait) -> decltype(wait()) {
+  return parking_fiber() ? in_region(wait) : wait();
 }
 
 /// Those that libc accepts in the clock forms of its waits.

@@ -15,7 +15,7 @@ constexpr std::size_t buckets_count = 8192;
 struct lot_waiter {
   const void* address = nullptr;  ///< null: not linked any more
   std::uint32_t bits = 0;
-  thread_fiber* fiber = nullptr;     ///< null: a native thread, which sleeps on `word`
+  thread_fiber* fiber = nullptr;       ///< null: a native thread, which sleeps on `word`
   std::atomic<std::uint32_t> word{0};  ///< 1: woken
   lot_waiter* next = nullptr;
   lot_waiter* prev = nullptr;
@@ -99,6 +99,28 @@ lot_result wait_on_fiber(lot_waiter& w, const void* address, const lot_options& 
   __builtin_unreachable();
 }
 
+/// Apart from wake_at, which mostly finds nobody and so needs no registers of its own.
+[[gnu::noinline]] int wake_in(bucket& b, const void* address, int how_many,
+                              std::uint32_t bits) noexcept {
+  int woken = 0;
+  const guard hold(b.guard_of_list);
+  lot_waiter* next = nullptr;
+  for (lot_waiter* w = b.first; w && woken < how_many; w = next) {
+    next = w->next;
+    if (w->address != address || (w->bits & bits) == 0) continue;
+    thread_fiber* const fiber = w->fiber;
+    remove(b, *w);
+    if (fiber) {
+      wake(*fiber);
+    } else {
+      w->word.store(1, std::memory_order_release);
+      kernel::futex_wake(&w->word, 1);
+    }
+    ++woken;
+  }
+  return woken;
+}
+
 }  // namespace
 
 lot_result wait_at(const void* address, const lot_options& options,
@@ -131,23 +153,7 @@ int wake_at(const void* address, int how_many, std::uint32_t bits, bool is_order
   std::atomic_thread_fence(std::memory_order_seq_cst);
 #endif
   if (b.count_of_waiters.load(std::memory_order_relaxed) == 0) return 0;
-  int woken = 0;
-  const guard hold(b.guard_of_list);
-  lot_waiter* next = nullptr;
-  for (lot_waiter* w = b.first; w && woken < how_many; w = next) {
-    next = w->next;
-    if (w->address != address || (w->bits & bits) == 0) continue;
-    thread_fiber* const fiber = w->fiber;
-    remove(b, *w);
-    if (fiber) {
-      wake(*fiber);
-    } else {
-      w->word.store(1, std::memory_order_release);
-      kernel::futex_wake(&w->word, 1);
-    }
-    ++woken;
-  }
-  return woken;
+  return wake_in(b, address, how_many, bits);
 }
 
 int requeue(const void* from, const void* to, int how_many) noexcept {

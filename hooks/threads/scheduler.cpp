@@ -120,6 +120,15 @@ void leave_to_next(void (*after)(thread_fiber&) noexcept) noexcept {
   switch_to(next ? *next : c.hub);
 }
 
+// Of libc's word for the state of a thread's cancellation: it unwinds, or runs its last handlers.
+constexpr int is_exiting = 1 << 4;
+
+int cancel_state_of(const thread_fiber& fiber) noexcept {
+  const auto* word =
+      reinterpret_cast<const std::atomic<int>*>(fiber.thread_pointer + layout().cancel_state);
+  return word->load(std::memory_order_relaxed);
+}
+
 /// A fiber that has been caught holding its carrier is likely to do so again.
 void give_token_if_hog(thread_fiber& self) noexcept {
   if (self.hog_rounds == 0 || self.is_hub) return;
@@ -144,11 +153,7 @@ void finish_switch() noexcept {
 bool is_cancelled(const thread_fiber& fiber) noexcept {
   constexpr int is_disabled = 1 << 0;
   constexpr int was_cancelled = 1 << 3;
-  constexpr int is_exiting = 1 << 4;
-  const auto* word =
-      reinterpret_cast<const std::atomic<int>*>(fiber.thread_pointer + layout().cancel_state);
-  const int state = word->load(std::memory_order_relaxed);
-  return (state & (is_disabled | was_cancelled | is_exiting)) == was_cancelled;
+  return (cancel_state_of(fiber) & (is_disabled | was_cancelled | is_exiting)) == was_cancelled;
 }
 
 void prepare_to_park(thread_fiber& self, bool is_cancellable) noexcept {
@@ -244,6 +249,8 @@ void enter_region() noexcept {
 void leave_region() noexcept {
   thread_fiber& self = *here.self;
   self.is_in_region = false;
+  if (__builtin_expect(cancel_state_of(self) & is_exiting, false))
+    unblock_after_unwinding(*self.on);
   if (!holds_token(*self.on)) yield();
 }
 

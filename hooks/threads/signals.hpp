@@ -60,6 +60,13 @@ inline void run_pending_handlers(thread_fiber& self) noexcept {
 }
 /// Sets the calling kernel thread's mask; `old` may be null.
 void set_kernel_mask(signal_set mask, signal_set* old) noexcept;
+/// After libc's handler of cancellations has unwound the running fiber out of a signal frame of the
+/// kernel: that leaves the signal blocked, and the carrier deaf to the next cancellation.
+inline void unblock_after_unwinding(carrier& c) noexcept {
+  enter_runtime();
+  set_kernel_mask(c.kernel_mask, nullptr);
+  leave_runtime();
+}
 /// Before `next` runs on `c`, the carrier of the caller.
 inline void adopt_signal_mask(carrier& c, const thread_fiber& next) noexcept {
   if (__builtin_expect(c.kernel_mask == next.blocked, true)) return;

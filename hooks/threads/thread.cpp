@@ -136,6 +136,7 @@ void call_function(thread_fiber& self) noexcept(false) {
     self.result = self.function(self.argument);
   } else if (!self.has_called_exit) {
     self.result = PTHREAD_CANCELED;
+    if (sched->is_on.load(std::memory_order_relaxed)) unblock_after_unwinding(*self.on);
   }
 }
 
