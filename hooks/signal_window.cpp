@@ -32,7 +32,7 @@ signal_window::signal_window(const sigset_t* mask) noexcept : mask_(mask) {
   if (!mask) return;
   if (io::thread_scheduler* const threads = io::threads_of_caller()) {
     is_exchanged_ = true;
-    if (threads->exchange_signal_mask(*mask, &usual_)) error_ = -EINTR;
+    if (threads->open_mask_window(*mask, usual_)) error_ = -EINTR;
     return;
   }
   if (!find_let_in(*mask, let_in)) return;
@@ -43,7 +43,7 @@ signal_window::signal_window(const sigset_t* mask) noexcept : mask_(mask) {
 signal_window::~signal_window() {
   if (is_exchanged_) {
     if (io::thread_scheduler* const threads = io::threads_of_caller())
-      threads->exchange_signal_mask(usual_, nullptr);
+      threads->close_mask_window(usual_);
   }
   if (fd_ >= 0)
     kernel::call(SYS_close, fd_);  // nobody else knows the descriptor, so nobody waits for it

@@ -103,15 +103,13 @@ int lock_until(pthread_mutex_t& mutex, clockid_t clock, const timespec* when) no
 /// The kernel knows no fiber as an owner of a lock, so priorities are not inherited among them.
 bool has_priority_protocol(const pthread_mutexattr_t& attributes) noexcept {
   int protocol = PTHREAD_PRIO_NONE;
-  int sharing = PTHREAD_PROCESS_PRIVATE;
   ::pthread_mutexattr_getprotocol(&attributes, &protocol);
-  ::pthread_mutexattr_getpshared(&attributes, &sharing);
-  return protocol != PTHREAD_PRIO_NONE && sharing == PTHREAD_PROCESS_PRIVATE;
+  return protocol != PTHREAD_PRIO_NONE;
 }
 
 }  // namespace
 
-/// hook: locks: makes a mutex, without a priority protocol unless processes share it
+/// hook: locks: makes a mutex, without a priority protocol
 COIR_HOOK int pthread_mutex_init(pthread_mutex_t* mutex,
                                  const pthread_mutexattr_t* attributes) noexcept {
   if (!attributes || !has_priority_protocol(*attributes) || !threads::settings().makes_fibers)

@@ -25,6 +25,9 @@ inline threads::thread_fiber* recorded_fiber() noexcept {
   return self && !threads::is_vfork_child(*self) ? self : nullptr;
 }
 
+/// Once the runtime is on: tells it of protection keys that the program has made before.
+void note_memory_keys() noexcept;
+
 /// A time on `clock` as a deadline of ours; `never` for null.
 inline threads::deadline deadline_at(clockid_t clock, const timespec* when) noexcept {
   if (!when) return detail::never;

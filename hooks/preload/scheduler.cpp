@@ -62,12 +62,17 @@ class preloaded_threads final : public io::thread_scheduler {
   int hidden_descriptor(unsigned first, unsigned last) noexcept override {
     return threads::lowest_runtime_descriptor(first, last);
   }
-  bool exchange_signal_mask(const sigset_t& mask, sigset_t* old) noexcept override {
+  bool open_mask_window(const sigset_t& mask, sigset_t& old) noexcept override {
     threads::thread_fiber& self = *threads::current();
     self.has_run_handler = false;
-    self.restarts_calls = true;
-    ::pthread_sigmask(SIG_SETMASK, &mask, old);
+    self.restarts_calls = false;
+    self.is_mask_window_open = true;
+    ::pthread_sigmask(SIG_SETMASK, &mask, &old);
     return self.has_run_handler;
+  }
+  void close_mask_window(const sigset_t& old) noexcept override {
+    threads::current()->is_mask_window_open = false;
+    ::pthread_sigmask(SIG_SETMASK, &old, nullptr);
   }
   void test_cancel() override {
     threads::rejoin_if_stuck();

@@ -225,7 +225,7 @@ COIR_HOOK int pthread_kill(pthread_t handle, int signal) noexcept {
   if (!thread || is_vfork_child()) return real::pthread_kill(handle, signal);
   if (signal < 0 || signal > threads::signals_max) return EINVAL;
   if (thread->ending.load(std::memory_order_relaxed) & threads::has_finished)
-    return signal == 0 ? 0 : ESRCH;
+    return 0;  // as to a thread of the kernel's that has ended and was not joined
   return threads::send_signal(*thread, signal);
 }
 

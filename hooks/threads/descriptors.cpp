@@ -59,7 +59,7 @@ struct descriptors_state {
   slot slots[descriptors_max];
 };
 
-wiped<descriptors_state> descriptors;
+constinit wiped<descriptors_state> descriptors{};
 // These survive a fork, for the child to close.
 constinit int epoll_fd = -1;
 constinit int kick_fd = -1;

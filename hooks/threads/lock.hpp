@@ -37,7 +37,7 @@ class lock {
     while (word_.exchange(2, std::memory_order_acquire) != 0) kernel::futex_wait(&word_, 2);
   }
 
-  std::atomic<int> word_;  ///< 0 free, 1 held, 2 held and somebody may sleep
+  std::atomic<int> word_{0};  ///< 0 free, 1 held, 2 held and somebody may sleep
 };
 
 /// Holds a lock for a scope.

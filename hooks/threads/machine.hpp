@@ -33,12 +33,23 @@ inline void relax() noexcept {
 #endif
 }
 
-/// A clock that costs a few nanoseconds, in ticks of its own.
-inline std::uint64_t tick_count() noexcept {
+/// The rights of the running context to memory with protection keys, pkeys(7). Only where the
+/// kernel has enabled these.
+inline std::uint32_t read_key_rights() noexcept {
 #if defined(__x86_64__)
-  return __builtin_ia32_rdtsc();
+  std::uint32_t rights;
+  std::uint32_t high;
+  asm volatile("rdpkru" : "=a"(rights), "=d"(high) : "c"(0));
+  return rights;
 #else
   return 0;
+#endif
+}
+inline void write_key_rights(std::uint32_t rights) noexcept {
+#if defined(__x86_64__)
+  asm volatile("wrpkru" : : "a"(rights), "c"(0), "d"(0) : "memory");
+#else
+  static_cast<void>(rights);
 #endif
 }
 

@@ -32,7 +32,7 @@ struct lot_state {
   bucket buckets[buckets_count];
 };
 
-wiped<lot_state> lot;
+constinit wiped<lot_state> lot{};
 
 bucket& bucket_of(const void* address) noexcept {
   const auto a = reinterpret_cast<std::uintptr_t>(address);

@@ -9,7 +9,7 @@
 
 namespace coir::threads {
 
-wiped<counters_state> counters;
+constinit wiped<counters_state> counters{};
 
 bool start_counting() noexcept { return counters.wipe_on_fork(); }
 

@@ -37,9 +37,9 @@ class run_queue {
   void set_count(int n) noexcept { count_.store(n, std::memory_order_relaxed); }
 
   lock lock_;
-  thread_fiber* head_;
-  thread_fiber* tail_;
-  std::atomic<int> count_;
+  thread_fiber* head_ = nullptr;
+  thread_fiber* tail_ = nullptr;
+  std::atomic<int> count_{0};
 };
 
 }  // namespace coir::threads

@@ -106,7 +106,10 @@ void switch_to(thread_fiber& next) noexcept {
     next.calls_in_slice = 0;
     adopt_signal_mask(c, next);
   }
+  const bool has_keys = sched->has_memory_keys.load(std::memory_order_relaxed);
+  if (__builtin_expect(has_keys, false)) self.key_rights = read_key_rights();
   coir_switch_thread(&self.stack_pointer, next.stack_pointer, next.thread_pointer);
+  if (__builtin_expect(has_keys, false)) write_key_rights(self.key_rights);
   finish_switch();
 }
 
@@ -138,7 +141,7 @@ void give_token_if_hog(thread_fiber& self) noexcept {
 
 }  // namespace
 
-wiped<scheduler_state> sched;
+constinit wiped<scheduler_state> sched{};
 constinit thread_fiber main_thread{};
 __thread per_thread here __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
@@ -160,8 +163,10 @@ void prepare_to_park(thread_fiber& self, bool is_cancellable) noexcept {
   enter_runtime();
   self.timed_out = false;
   self.is_cancellable.store(is_cancellable, std::memory_order_relaxed);
-  self.has_run_handler = false;
-  self.restarts_calls = true;
+  if (!self.is_mask_window_open) {
+    self.has_run_handler = false;
+    self.restarts_calls = true;
+  }
   self.state.store(park_state::parking, std::memory_order_seq_cst);
 }
 
@@ -174,6 +179,7 @@ wake_cause park(thread_fiber& self, deadline until) noexcept {
   arm_timer(self, until);
   const bool must_not_wait =
       self.state.load(std::memory_order_seq_cst) == park_state::notified || has_signal(self) ||
+      (self.is_mask_window_open && self.has_run_handler) ||
       (self.is_cancellable.load(std::memory_order_relaxed) && is_cancelled(self));
   if (must_not_wait) {
     self.state.store(park_state::running, std::memory_order_relaxed);

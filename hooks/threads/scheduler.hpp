@@ -73,6 +73,7 @@ struct scheduler_state {
   thread_fiber* newest;
   std::atomic<int> live_threads;  ///< that have not ended, the main one included
   std::atomic<bool> main_has_exited;
+  std::atomic<bool> has_memory_keys;    ///< the program uses pkeys(7): rights are a thread's own
   std::atomic<bool> accounts_cpu_time;  ///< somebody has asked for a thread's processor time
 };
 

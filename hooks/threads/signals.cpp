@@ -27,7 +27,7 @@ struct signals_state {
   std::atomic<int> blockers[signals_max + 1];  ///< fibers that block each signal
   std::atomic<int> masks_in_use;               ///< sum of all blockers
 };
-wiped<signals_state> state;
+constinit wiped<signals_state> state{};
 
 // What the program has set. It survives a fork, as the handlers do. The table is read in signal
 // handlers: an action is changed while its signal is blocked on the changing thread, and `version`

@@ -141,8 +141,9 @@ void call_function(thread_fiber& self) noexcept(false) {
 }
 
 void begin() noexcept {
-  finish_switch();
   thread_fiber& self = *here.self;
+  if (sched->has_memory_keys.load(std::memory_order_relaxed)) write_key_rights(self.key_rights);
+  finish_switch();
   layout().initialise_ctype();
   run_pending_handlers(self);
   call_function(self);
@@ -272,6 +273,8 @@ int create(pthread_t* handle, const pthread_attr_t* attributes, void* (*function
   thread->argument = argument;
   thread->blocked = wanted.has_mask ? wanted.mask : self.blocked;
   std::memcpy(thread->name, self.name, sizeof thread->name);
+  if (sched->has_memory_keys.load(std::memory_order_relaxed))
+    thread->key_rights = read_key_rights();
   thread->guard_size = wanted.request.guard_bytes;
   thread->ending.store(wanted.is_detached ? is_detached : 0, std::memory_order_relaxed);
   remember_thread(*thread);

@@ -64,11 +64,13 @@ struct thread_fiber {
   void* result = nullptr;
   bool has_called_exit = false;
   std::size_t guard_size = 0;            ///< as it was asked for
+  std::uint32_t key_rights = 0;          ///< its PKRU register, once the program has memory keys
   std::int64_t cpu_ns = 0;               ///< processor time, once somebody has asked for any
   std::atomic<int> ending{};
   std::atomic<thread_fiber*> joins{};    ///< whom it waits for, to find two that join each other
   std::atomic<std::uint64_t> pending{};  ///< signals sent to it that it has not handled
-  bool has_run_handler = false;          ///< of a signal, in this park
+  bool has_run_handler = false;          ///< of a signal, in this park or mask window
+  bool is_mask_window_open = false;      ///< in a call with a mask of its own: a handler ends it
   bool restarts_calls = true;            ///< all that ran in this park had SA_RESTART
   stack_t signal_stack = {};             ///< what it has given to sigaltstack
   char name[16] = {};

@@ -21,6 +21,7 @@ using coir::detail::page_bytes;
 
 constexpr std::size_t cache_line = 64;
 constexpr std::size_t stack_bytes_min = 16 * 1024;
+constexpr std::size_t stack_bytes_max = std::size_t{1} << 40;
 // The kernel's own numbers end below this one, so that a stray tgkill finds nobody.
 constexpr pid_t first_tid = 4194304 + 1;
 constexpr pid_t last_tid = 0x3fffffff;  // what fits into a futex word
@@ -41,7 +42,7 @@ struct memory_state {
 };
 
 constinit libc_layout known{};
-wiped<memory_state> memory_of_threads;
+constinit wiped<memory_state> memory_of_threads{};
 constinit std::atomic<pid_t> next_tid{first_tid};
 
 std::size_t round_up(std::size_t n, std::size_t unit) noexcept { return (n + unit - 1) / unit * unit; }
@@ -228,6 +229,7 @@ const libc_layout& layout() noexcept { return known; }
 thread_fiber* make_thread(const thread_request& request) noexcept {
   if (known.libc_locals_bytes > libc_locals_max) return nullptr;
   const std::size_t own = request.own_stack ? 0 : std::max(request.stack_bytes, stack_bytes_min);
+  if (own > stack_bytes_max) return nullptr;
   const std::size_t guarded = request.guard_bytes > 0 ? coir::detail::guard_bytes : 0;
   const std::size_t bytes = round_up(own + head_bytes() + guarded, page_bytes);
   if (bytes < own) return nullptr;

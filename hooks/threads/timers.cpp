@@ -12,7 +12,7 @@ struct timers_state {
   std::atomic<deadline> next;       ///< of the wheel, while armed > 0
 };
 
-wiped<timers_state> timers;
+constinit wiped<timers_state> timers{};
 
 void note_next() noexcept {
   timers->next.store(timers->wheel.next_due(), std::memory_order_seq_cst);
