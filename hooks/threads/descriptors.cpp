@@ -208,22 +208,20 @@ int wake_waiters(int fd, std::uint32_t events) noexcept {
   return woken;
 }
 
-/// Only a poll that blocks takes the kick: one that merely looks would take it from the poller.
+/// Only for the poller, and while it still is: whoever merely looks, or was the poller before, would
+/// take the kick from the one that sleeps now. Who kicks between the two steps is not heard, and
+/// need not be: the poller is awake.
 void take_kick() noexcept {
   std::uint64_t count_of_kicks;
   kernel::read(kick_fd, &count_of_kicks, sizeof count_of_kicks);
   descriptors->is_kicked.store(0, std::memory_order_seq_cst);
 }
 
-int handle(const epoll_event* events, int count, bool may_take_kick) noexcept {
+int handle(const epoll_event* events, int count) noexcept {
   int woken = 0;
-  for (int i = 0; i < count; ++i) {
-    if (events[i].data.u64 != kick_tag) {
+  for (int i = 0; i < count; ++i)
+    if (events[i].data.u64 != kick_tag)
       woken += wake_waiters(static_cast<int>(events[i].data.u64), events[i].events);
-    } else if (may_take_kick) {
-      take_kick();
-    }
-  }
   return woken;
 }
 
@@ -391,7 +389,7 @@ int poll_descriptors_now() noexcept {
   if (!has_armed_descriptors()) return 0;
   epoll_event events[events_per_poll];
   const int count_of_events = kernel::epoll_wait(epoll_fd, events, events_per_poll, 0);
-  return handle(events, count_of_events, false);
+  return handle(events, count_of_events);
 }
 
 int poll_descriptors(std::int64_t timeout_ns, void (*back)(void*) noexcept,
@@ -411,8 +409,10 @@ int poll_descriptors(std::int64_t timeout_ns, void (*back)(void*) noexcept,
         kernel::call(SYS_epoll_pwait, epoll_fd, events, events_per_poll,
                      timeout_ns < 0 ? -1 : ms > ms_max ? ms_max : ms, &mask, sizeof mask);
   }
+  for (long i = 0; i < count_of_events; ++i)
+    if (events[i].data.u64 == kick_tag) take_kick();
   back(argument);
-  return handle(events, static_cast<int>(count_of_events), true);
+  return handle(events, static_cast<int>(count_of_events));
 }
 
 bool has_armed_descriptors() noexcept {
