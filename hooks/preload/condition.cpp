@@ -27,7 +27,7 @@ namespace {
 constexpr unsigned is_shared_bit = 1;
 constexpr unsigned is_monotonic_bit = 2;
 
-// Whoever signals has held the mutex since the waiter was linked, or the waiter has seen the change:
+// Whoever signals has held the mutex since the waiter was linked, or the waiter saw the change:
 // that orders the two, as libc's own signal takes it for granted.
 constexpr std::uint32_t all_bits = ~std::uint32_t{0};
 

@@ -208,7 +208,7 @@ int wake_waiters(int fd, std::uint32_t events) noexcept {
   return woken;
 }
 
-/// Only for the poller, and while it still is: whoever merely looks, or was the poller before, would
+/// Only for the poller, and while it still is: whoever merely looks, or was it before, would
 /// take the kick from the one that sleeps now. Who kicks between the two steps is not heard, and
 /// need not be: the poller is awake.
 void take_kick() noexcept {
