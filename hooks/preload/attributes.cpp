@@ -83,6 +83,18 @@ int check_affinity(size_t bytes, const cpu_set_t* wanted) noexcept {
   return -EINVAL;
 }
 
+/// The first 64 processors of a set are remembered for the program to read back.
+void remember_affinity(threads::thread_fiber& fiber, size_t bytes, const cpu_set_t* set) noexcept {
+  std::uint64_t allowed = 0;
+  kernel::call(SYS_sched_getaffinity, 0, sizeof allowed, &allowed);
+  std::uint64_t wanted = 0;
+  std::memcpy(&wanted, set, std::min(bytes, sizeof wanted));
+  fiber.processors = wanted & allowed;
+}
+void recall_affinity(const threads::thread_fiber& fiber, cpu_set_t& set) noexcept {
+  if (fiber.processors != 0) std::memcpy(&set, &fiber.processors, sizeof fiber.processors);
+}
+
 // --- scheduling ----------------------------------------------------------------------------------
 
 int policy_of_carriers() noexcept {
@@ -166,27 +178,37 @@ int check_nice(int wanted) noexcept {
 /// hook: threads: checks the set; it has no effect on a fiber
 COIR_HOOK int sched_setaffinity(pid_t pid, size_t bytes, const cpu_set_t* set) noexcept {
   if (!names_fiber(static_cast<id_t>(pid))) return real::sched_setaffinity(pid, bytes, set);
-  return finish(check_affinity(bytes, set));
+  const int error = check_affinity(bytes, set);
+  if (error == 0 && pid == 0) remember_affinity(*threads::current(), bytes, set);
+  return finish(error);
 }
 
 /// hook: threads: answers with the processors of the process
 COIR_HOOK int sched_getaffinity(pid_t pid, size_t bytes, cpu_set_t* set) noexcept {
-  return real::sched_getaffinity(names_fiber(static_cast<id_t>(pid)) ? 0 : pid, bytes, set);
+  const bool is_ours = names_fiber(static_cast<id_t>(pid));
+  const int result = real::sched_getaffinity(is_ours ? 0 : pid, bytes, set);
+  if (result == 0 && is_ours && pid == 0) recall_affinity(*threads::current(), *set);
+  return result;
 }
 
-/// hook: threads: checks the set; it has no effect on a fiber
+/// hook: threads: checks and remembers the set; it has no effect on a fiber
 COIR_HOOK int pthread_setaffinity_np(pthread_t thread, size_t bytes,
                                      const cpu_set_t* set) noexcept {
-  if (!threads::find_thread(thread)) return real::pthread_setaffinity_np(thread, bytes, set);
-  return -check_affinity(bytes, set);
+  threads::thread_fiber* const fiber = threads::find_thread(thread);
+  if (!fiber) return real::pthread_setaffinity_np(thread, bytes, set);
+  const int error = check_affinity(bytes, set);
+  if (error == 0) remember_affinity(*fiber, bytes, set);
+  return -error;
 }
 
 /// hook: threads: answers with the processors of the process
 COIR_HOOK int pthread_getaffinity_np(pthread_t thread, size_t bytes, cpu_set_t* set) noexcept {
-  if (!threads::find_thread(thread)) return real::pthread_getaffinity_np(thread, bytes, set);
+  threads::thread_fiber* const fiber = threads::find_thread(thread);
+  if (!fiber) return real::pthread_getaffinity_np(thread, bytes, set);
   const long known = kernel::call(SYS_sched_getaffinity, 0, bytes, set);
   if (known < 0) return static_cast<int>(-known);
   std::memset(reinterpret_cast<char*>(set) + known, 0, bytes - static_cast<size_t>(known));
+  recall_affinity(*fiber, *set);
   return 0;
 }
 

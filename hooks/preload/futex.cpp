@@ -169,7 +169,7 @@ long requeue(const futex_call& call, const arguments& args) noexcept {
   rest.c = wakes - woken;
   rest.d = moves - moved;
   const long more = call_kernel(SYS_futex, rest);
-  const int here = compares ? woken + moved : woken;
+  const int here = woken + moved;
   return more < 0 ? (here > 0 ? here : more) : here + more;
 }
 

@@ -50,6 +50,11 @@ namespace {
 constexpr int type_bits = 3;
 constexpr int kernel_bits = 16 | 32 | 64 | 128;  // robust, inheriting, protecting, process-shared
 
+bool is_robust(const pthread_mutex_t& mutex) noexcept {
+  constexpr int robust_bit = 16;
+  return (mutex.__data.__kind & robust_bit) != 0;
+}
+
 bool is_waited_for_in_kernel(const pthread_mutex_t& mutex) noexcept {
   return (mutex.__data.__kind & kernel_bits) != 0;
 }
@@ -126,6 +131,8 @@ COIR_HOOK int pthread_mutex_lock(pthread_mutex_t* mutex) noexcept {
   thread_fiber* const self = parking_fiber();
   if (!self) return real::pthread_mutex_lock(mutex);
   rejoin(*self);
+  // libc's try takes a robust mutex that is lost for good, and does not give it back.
+  if (__builtin_expect(is_robust(*mutex), false)) return lock_taken(*mutex);
   const int result = real::pthread_mutex_trylock(mutex);
   return __builtin_expect(result != EBUSY, true) ? result : lock_taken(*mutex);
 }

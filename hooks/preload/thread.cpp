@@ -18,6 +18,7 @@ COIR_DEFINE_REAL(pthread_detach);
 COIR_DEFINE_REAL(pthread_exit);
 COIR_DEFINE_REAL(pthread_cancel);
 COIR_DEFINE_REAL(pthread_getattr_np);
+COIR_DEFINE_REAL(pthread_testcancel);
 
 using namespace coir;
 using namespace coir::hooks;
@@ -111,6 +112,16 @@ COIR_HOOK int pthread_cancel(pthread_t handle) {
   }
   threads::interrupt_for_cancellation(*thread);
   return 0;
+}
+
+/// hook: threads: ends a thread that was cancelled; the main thread waits for the others
+COIR_HOOK void pthread_testcancel() {
+  threads::thread_fiber* const self = threads::current();
+  if (self == &threads::main_thread && threads::is_cancelled(*self)) {
+    self->result = PTHREAD_CANCELED;
+    threads::exit_main();
+  }
+  real::pthread_testcancel();
 }
 
 /// hook: threads: the stack of a fiber

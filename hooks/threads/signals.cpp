@@ -22,7 +22,19 @@ constexpr unsigned long flag_restorer = 0x04000000;
 constexpr signal_set reserved = bit_of(32) | bit_of(33);
 constexpr signal_set unblockable = bit_of(SIGKILL) | bit_of(SIGSTOP);
 
+// Real-time signals that were sent to fibers and wait there, each with its value.
+constexpr int queued_signals_max = 1024;
+constexpr int first_queued = 34;  // SIGRTMIN: libc keeps two
+struct queued_signal {
+  thread_fiber* target;  ///< null: free
+  std::uint64_t order;
+  siginfo_t info;
+};
+
 struct signals_state {
+  lock guard_of_queue;
+  std::uint64_t next_order;
+  queued_signal queue[queued_signals_max];
   std::atomic<signal_set> process_pending;
   std::atomic<int> blockers[signals_max + 1];  ///< fibers that block each signal
   std::atomic<int> masks_in_use;               ///< sum of all blockers
@@ -122,12 +134,48 @@ void run_here(thread_fiber& self, int signal, siginfo_t* info, void* context) {
   __builtin_memcpy(&frame->uc_sigmask, &outside, sizeof outside);
 }
 
+bool enqueue_signal(thread_fiber& target, const siginfo_t& info) noexcept {
+  const guard hold(state->guard_of_queue);
+  for (queued_signal& entry : state->queue) {
+    if (entry.target) continue;
+    entry = {&target, ++state->next_order, info};
+    return true;
+  }
+  return false;
+}
+
+/// Takes the oldest one of a number that waits for the fiber; `is_last` when none is left then.
+bool dequeue_signal(const thread_fiber& target, int signal, siginfo_t& info,
+                    bool& is_last) noexcept {
+  const guard hold(state->guard_of_queue);
+  queued_signal* oldest = nullptr;
+  int waiting = 0;
+  for (queued_signal& entry : state->queue) {
+    if (entry.target != &target || entry.info.si_signo != signal) continue;
+    ++waiting;
+    if (!oldest || entry.order < oldest->order) oldest = &entry;
+  }
+  is_last = waiting <= 1;
+  if (!oldest) return false;
+  info = oldest->info;
+  oldest->target = nullptr;
+  return true;
+}
+
+/// Takes a signal out of `pending`, unless more of its number are queued.
+siginfo_t take_pending(thread_fiber& self, int signal) noexcept {
+  siginfo_t info = last_info[signal];
+  bool is_last = true;
+  if (signal >= first_queued) dequeue_signal(self, signal, info, is_last);
+  if (is_last) self.pending.fetch_and(~bit_of(signal), std::memory_order_relaxed);
+  return info;
+}
+
 /// On the fiber, outside of any frame: at the end of a park or of a runtime section.
-void run_on_fiber(thread_fiber& self, int signal) {
+void run_on_fiber(thread_fiber& self, int signal, siginfo_t info) {
   const kernel_action action = action_of(signal);
   if (!is_function(action.handler)) return;
   reset_if_asked(signal, action);
-  siginfo_t info = last_info[signal];
   ucontext_t context{};
   const signal_set outside = self.blocked;
   __builtin_memcpy(&context.uc_sigmask, &outside, sizeof outside);
@@ -212,8 +260,10 @@ void on_signal(int signal, siginfo_t* info, void* context) {
     const signal_set waiting = self->pending.load(std::memory_order_relaxed);
     if (is_poke && !(waiting & bit_of(signal))) return;
     if (may_run_here && accepts(*self, signal)) {
-      self->pending.fetch_and(~bit_of(signal), std::memory_order_relaxed);
-      run_here(*self, signal, info, context);
+      siginfo_t own = *info;
+      if (is_poke) own = take_pending(*self, signal);
+      run_here(*self, signal, &own, context);
+      run_pending_handlers(*self);
     } else {
       if (!is_poke) last_info[signal] = *info;
       self->pending.fetch_or(bit_of(signal), std::memory_order_relaxed);
@@ -348,8 +398,7 @@ void run_pending_handlers_now(thread_fiber& self) noexcept {
     const signal_set due = self.pending.load(std::memory_order_acquire) & ~self.blocked;
     if (due == 0) return;
     const int signal = std::countr_zero(due) + 1;
-    self.pending.fetch_and(~bit_of(signal), std::memory_order_relaxed);
-    run_on_fiber(self, signal);
+    run_on_fiber(self, signal, take_pending(self, signal));
   }
 }
 
@@ -405,6 +454,7 @@ int send_signal(thread_fiber& fiber, int signal, const sigval* value) noexcept {
     info.si_value = *value;
   }
   last_info[signal] = info;
+  if (signal >= first_queued && !enqueue_signal(fiber, info)) return EAGAIN;
   fiber.pending.fetch_or(bit_of(signal), std::memory_order_seq_cst);
   if (&fiber == here.self) {
     run_pending_handlers(fiber);
@@ -434,8 +484,8 @@ int take_signal(thread_fiber& self, signal_set set, siginfo_t* info) noexcept {
   signal_set shared = state->process_pending.load(std::memory_order_acquire) & set;
   for (; own != 0; own &= own - 1) {
     const int signal = std::countr_zero(own) + 1;
-    if (!(self.pending.fetch_and(~bit_of(signal)) & bit_of(signal))) continue;
-    if (info) *info = last_info[signal];
+    const siginfo_t found = take_pending(self, signal);
+    if (info) *info = found;
     return signal;
   }
   for (; shared != 0; shared &= shared - 1) {

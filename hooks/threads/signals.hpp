@@ -17,9 +17,9 @@
 /// Inside a handler that interrupted a fiber the hooks make plain calls (handler_depth): the fiber
 /// must not leave the stack of the kernel's signal frame.
 ///
-/// What differs from the kernel's threads: several real-time signals of one number that wait for
-/// the same thread become one; the handler's third argument does not describe the registers when
-/// the thread was parked.
+/// What differs from the kernel's threads: several real-time signals of one number that were sent to
+/// the process, and come while the runtime is at work, become one; the handler's third argument
+/// does not describe the registers when the thread was parked.
 #pragma once
 
 #include "hooks/threads/scheduler.hpp"

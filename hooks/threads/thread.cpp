@@ -275,6 +275,7 @@ int create(pthread_t* handle, const pthread_attr_t* attributes, void* (*function
   std::memcpy(thread->name, self.name, sizeof thread->name);
   if (sched->has_memory_keys.load(std::memory_order_relaxed))
     thread->key_rights = read_key_rights();
+  thread->processors = self.processors;
   thread->guard_size = wanted.request.guard_bytes;
   thread->ending.store(wanted.is_detached ? is_detached : 0, std::memory_order_relaxed);
   remember_thread(*thread);

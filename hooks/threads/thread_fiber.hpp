@@ -72,6 +72,7 @@ struct thread_fiber {
   bool has_run_handler = false;          ///< of a signal, in this park or mask window
   bool is_mask_window_open = false;      ///< in a call with a mask of its own: a handler ends it
   bool restarts_calls = true;            ///< all that ran in this park had SA_RESTART
+  std::uint64_t processors = 0;          ///< its affinity as the program sees it; 0: the process's
   stack_t signal_stack = {};             ///< what it has given to sigaltstack
   char name[16] = {};
 
