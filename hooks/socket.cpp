@@ -42,18 +42,25 @@ int send_many(int fd, mmsghdr* messages, unsigned count, int flags) noexcept {
   return static_cast<int>(sent);
 }
 
+/// finish() for a descriptor that has just come into being.
+int finish_new(int fd) {
+  io::thread_scheduler* const threads = io::registered_threads();
+  if (fd >= 0 && threads) threads->forget_notes(fd);
+  return finish(fd);
+}
+
 }  // namespace
 
 /// hook: sockets: readiness; what has none, by the ring or after a poll
 COIR_HOOK int accept(int fd, sockaddr* peer, socklen_t* peer_size) {
   if (!on_fiber_or_cancelled()) return real::accept(fd, peer, peer_size);
-  return finish(io::accept(fd, peer, peer_size, 0, io::posix_manners));
+  return finish_new(io::accept(fd, peer, peer_size, 0, io::posix_manners));
 }
 
 /// hook: sockets: readiness; what has none, by the ring or after a poll
 COIR_HOOK int accept4(int fd, sockaddr* peer, socklen_t* peer_size, int flags) {
   if (!on_fiber_or_cancelled()) return real::accept4(fd, peer, peer_size, flags);
-  return finish(io::accept(fd, peer, peer_size, flags, io::posix_manners));
+  return finish_new(io::accept(fd, peer, peer_size, flags, io::posix_manners));
 }
 
 /// hook: sockets: readiness; what has none, by the ring or after a poll

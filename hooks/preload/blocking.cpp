@@ -169,6 +169,7 @@ COIR_HOOK int fcntl(int fd, int command, ...) {
   const long argument = va_arg(list, long);
   va_end(list);
   if (threads::current() && threads::is_runtime_descriptor(fd)) return finish(-EBADF);
+  if (command == F_SETFL && threads::current()) threads::forget_notes(fd);
   threads::thread_fiber* const self = parking_fiber();
   if (!self || trying(command) == 0) return real::fcntl(fd, command, argument);
   return lock_record(*self, fd, command, argument);

@@ -47,6 +47,13 @@ class preloaded_threads final : public io::thread_scheduler {
   }
   void yield() noexcept override { threads::yield(); }
   void count_call() noexcept override { threads::count_call(); }
+  bool is_plain_stream(int fd) noexcept override { return threads::is_plain_stream(fd); }
+  void note_plain_stream(int fd) noexcept override { threads::note_plain_stream(fd); }
+  bool is_dry(int fd) noexcept override { return threads::is_dry(fd); }
+  void note_dry(int fd) noexcept override { threads::note_dry(fd); }
+  void forget_notes(int fd) noexcept override {
+    if (threads::sched->is_on.load(std::memory_order_relaxed)) threads::forget_notes(fd);
+  }
   void begin_blocking() noexcept override { threads::enter_region(); }
   void end_blocking() noexcept override { threads::leave_region(); }
   void before_close(int fd) noexcept override {

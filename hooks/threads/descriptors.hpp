@@ -1,9 +1,17 @@
-/// Waiting for descriptors: one epoll for the process, armed for one event at each wait.
+/// Waiting for descriptors: one epoll for the process.
 ///
-/// Nothing is kept for a descriptor beyond a wait, because libc closes some behind our back and
-/// numbers are used again at once: each wait tells the kernel anew (MOD, or ADD when it does not
-/// know the file under this number), which costs one system call and is always right. Waking a
-/// waiter without a cause is harmless: it tries its call again.
+/// A wait arms the descriptor for one event: it tells the kernel anew each time (MOD, or ADD when it
+/// does not know the file under this number), which costs one system call and is right for numbers
+/// that were closed and used again behind our back. Waking a waiter without a cause is harmless: it
+/// tries its call again.
+///
+/// Stream sockets are most of what servers wait for, and for them the kernel is asked less often.
+/// Once a wait has shown that a socket is in blocking mode and has no time limits, that is noted for
+/// its number, and the epoll watches it for edges for good. Events that find no waiter leave
+/// `has_event`; a wait that finds it set does not park. A read that got less than it asked for makes
+/// the socket dry: the next one waits first. All that is forgotten when the number is closed, given
+/// to a new socket, or changed in mode, each by its hook. A socket whose events keep coming while
+/// nobody waits is watched no longer, because each of them wakes the poller.
 ///
 /// The epoll and the eventfd that wakes it lie at the top of the descriptor table, and the hooks of
 /// close() and its kin do as if they were not there.
@@ -32,7 +40,15 @@ int await_descriptor(int& fd, short events, deadline until) noexcept;
 /// The same for any of several, of which those below 0 are skipped; none is replaced.
 int await_descriptors(const pollfd* fds, nfds_t count, deadline until) noexcept;
 
-/// To be called before `fd` is closed: lets those who wait for it go on with a duplicate, as the
+/// What is noted for a number. Any kernel thread.
+bool is_plain_stream(int fd) noexcept;  ///< a stream socket, blocking, without time limits
+void note_plain_stream(int fd) noexcept;
+bool is_dry(int fd) noexcept;           ///< a read would have to wait
+void note_dry(int fd) noexcept;         ///< a read got less than it asked for
+/// The number means another file, or the file is in another mode.
+void forget_notes(int fd) noexcept;
+
+/// To be called before `fd` is closed: forgets its notes, and lets those who wait for it go on with a duplicate, as the
 /// kernel lets a thread go on that is inside a call on a file that is closed.
 void keep_for_waiters(int fd) noexcept;
 

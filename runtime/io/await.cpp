@@ -20,6 +20,12 @@ std::int64_t socket_timeout_ns(int fd, short events) noexcept {
   return timeout.tv_sec * std::int64_t{1'000'000'000} + timeout.tv_usec * std::int64_t{1'000};
 }
 
+bool is_stream(int fd) noexcept {
+  int type = 0;
+  socklen_t size = sizeof type;
+  return kernel::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM;
+}
+
 /// The wait was ended by time or kill. A readiness operation goes at once; one with a buffer when
 /// the kernel says so.
 std::int64_t abandon(operation& op, worker& w, wait_status how) noexcept {
@@ -32,18 +38,27 @@ std::int64_t abandon(operation& op, worker& w, wait_status how) noexcept {
 
 }  // namespace
 
+bool patience::has_time_limit(short events) noexcept {
+  const std::int64_t timeout_ns = socket_timeout_ns(fd_, events);
+  if (timeout_ns == 0) return false;
+  const detail::deadline by_socket = detail::now_ns() + timeout_ns;
+  if (by_socket < mode_.until) {
+    mode_.until = by_socket;
+    timeout_error_ = -EAGAIN;
+  }
+  return true;
+}
+
 int patience::ask_descriptor(short events) noexcept {
   is_asked_ = true;
+  thread_scheduler* const threads = threads_of_caller();
+  if (threads && threads->is_plain_stream(fd_)) return 0;
   const int flags = kernel::fcntl(fd_, F_GETFL, 0);
   if (flags < 0) return flags;
   if (flags & O_NONBLOCK) return -EAGAIN;
-  if (const std::int64_t timeout_ns = socket_timeout_ns(fd_, events)) {
-    const detail::deadline by_socket = detail::now_ns() + timeout_ns;
-    if (by_socket < mode_.until) {
-      mode_.until = by_socket;
-      timeout_error_ = -EAGAIN;
-    }
-  }
+  if (has_time_limit(events) || !threads) return 0;
+  const short other = events & POLLOUT ? POLLIN : POLLOUT;
+  if (is_stream(fd_) && socket_timeout_ns(fd_, other) == 0) threads->note_plain_stream(fd_);
   return 0;
 }
 
@@ -68,6 +83,15 @@ void count_call() noexcept {
   } else if (thread_scheduler* const threads = threads_of_caller()) {
     threads->count_call();
   }
+}
+
+bool is_dry(int fd) noexcept {
+  thread_scheduler* const threads = threads_of_caller();
+  return threads && threads->is_dry(fd);
+}
+
+void note_dry(int fd) noexcept {
+  if (thread_scheduler* const threads = threads_of_caller()) threads->note_dry(fd);
 }
 
 std::int64_t await(operation& op, detail::deadline until) noexcept {

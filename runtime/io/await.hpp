@@ -37,6 +37,8 @@ class patience {
 
  private:
   int ask_descriptor(short events) noexcept;
+  /// Takes over what SO_RCVTIMEO or SO_SNDTIMEO says.
+  bool has_time_limit(short events) noexcept;
   void close_duplicate() noexcept;
 
   int fd_;
@@ -58,6 +60,11 @@ int await_ready(short events, patience& left) noexcept;
 /// Parks for a millisecond, for what gives no notice; 0, -ECANCELED, -EBADF when the descriptor was
 /// closed meanwhile, or the error of a deadline that has passed.
 int pause(const patience& left) noexcept;
+
+/// True when it is known that a read of this stream would have to wait. See thread_scheduler.
+bool is_dry(int fd) noexcept;
+/// A read of this stream got less than it asked for.
+void note_dry(int fd) noexcept;
 
 /// To be called after each call that did not have to wait: the fairness budget.
 void count_call() noexcept;

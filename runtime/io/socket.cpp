@@ -87,9 +87,14 @@ ssize_t recvfrom(int fd, void* data, std::size_t size, int flags, sockaddr* from
     return got;
   }
   patience left(fd, mode);
-  return transfer(POLLIN, flags, left, [&](int at, int f) {
+  if (flags == 0 && is_dry(fd)) {
+    if (const int error = await_ready(POLLIN, left); error < 0) return error;
+  }
+  const ssize_t got = transfer(POLLIN, flags, left, [&](int at, int f) {
     return kernel::recvfrom(at, data, size, f, from, from_size);
   });
+  if (flags == 0 && got > 0 && static_cast<std::size_t>(got) < size) note_dry(fd);
+  return got;
 }
 
 ssize_t recvmsg(int fd, msghdr* message, int flags, wait_mode mode) noexcept {
@@ -99,8 +104,17 @@ ssize_t recvmsg(int fd, msghdr* message, int flags, wait_mode mode) noexcept {
   if ((flags & (MSG_WAITALL | MSG_PEEK | MSG_DONTWAIT)) == MSG_WAITALL) {
     return receive_all(message, flags & ~MSG_WAITALL, left);
   }
-  return transfer(POLLIN, flags, left,
-                  [&](int at, int f) { return kernel::recvmsg(at, message, f); });
+  const bool is_plain_read = flags == 0 && message->msg_controllen == 0;
+  if (is_plain_read && is_dry(fd)) {
+    if (const int error = await_ready(POLLIN, left); error < 0) return error;
+  }
+  const ssize_t got = transfer(POLLIN, flags, left, [&](int at, int f) {
+    return kernel::recvmsg(at, message, f);
+  });
+  if (is_plain_read && got > 0 &&
+      static_cast<std::size_t>(got) < total_size(message->msg_iov, message->msg_iovlen))
+    note_dry(fd);
+  return got;
 }
 
 ssize_t send(int fd, const void* data, std::size_t size, int flags, wait_mode mode) noexcept {

@@ -35,6 +35,15 @@ class COIR_API thread_scheduler {
   virtual void yield() noexcept = 0;
   /// To be called after each call that did not have to wait: gives the others a turn after a time.
   virtual void count_call() noexcept = 0;
+  /// Notes on descriptor numbers, which save system calls. A plain stream is a socket of which a
+  /// wait has found out that it is a stream, in blocking mode, and without time limits; dry is one
+  /// whose last read got less than it asked for, so that the next must wait.
+  virtual bool is_plain_stream(int fd) noexcept = 0;
+  virtual void note_plain_stream(int fd) noexcept = 0;
+  virtual bool is_dry(int fd) noexcept = 0;
+  virtual void note_dry(int fd) noexcept = 0;
+  /// The number means another file from now on, or its mode has changed.
+  virtual void forget_notes(int fd) noexcept = 0;
   /// Around a call that blocks: others run on other kernel threads meanwhile.
   virtual void begin_blocking() noexcept = 0;
   virtual void end_blocking() noexcept = 0;
