@@ -1,6 +1,7 @@
 // Threads. Registrations that glibc acts on (keys, atfork handlers) are not hooked: libc's own
 // tables are read at the end of a thread.
 #include "hooks/preload/preload.hpp"
+#include "hooks/threads/parking_lot.hpp"
 #include "hooks/threads/signals.hpp"
 #include "hooks/threads/thread.hpp"
 #include "hooks/threads/report.hpp"
@@ -100,13 +101,17 @@ COIR_HOOK void pthread_exit(void* result) {
   __builtin_unreachable();
 }
 
-/// hook: threads: asks a fiber to end at a cancellation point; wakes it there
+/// hook: threads: asks a thread to end at a cancellation point; wakes it there
 COIR_HOOK int pthread_cancel(pthread_t handle) {
   threads::thread_fiber* const thread = target_of(handle);
   const int error = real::pthread_cancel(handle);
-  if (!thread) return error;
-  threads::interrupt_for_cancellation(*thread);
-  return 0;
+  if (thread) {
+    threads::interrupt_for_cancellation(*thread);
+    return 0;
+  }
+  if (error == 0 && threads::sched->is_on.load(std::memory_order_relaxed))
+    threads::interrupt_native_wait(handle);
+  return error;
 }
 
 /// hook: threads: the stack of a fiber

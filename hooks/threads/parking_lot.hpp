@@ -48,6 +48,10 @@ inline constexpr int everybody = 1 << 30;
 int wake_at(const void* address, int how_many, std::uint32_t bits = ~std::uint32_t{0},
             bool is_ordered = false) noexcept;
 
+/// Lets a native thread, which has been cancelled, look at that in the cancellable wait that it may
+/// be in. Looks at all that wait.
+void interrupt_native_wait(std::uintptr_t thread_pointer) noexcept;
+
 /// Moves up to `how_many` waiters from one address to another without waking them; how many.
 int requeue(const void* from, const void* to, int how_many) noexcept;
 

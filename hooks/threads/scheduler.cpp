@@ -142,11 +142,15 @@ void finish_switch() noexcept {
 }
 
 bool is_cancelled(const thread_fiber& fiber) noexcept {
+  return is_cancelled(fiber.thread_pointer);
+}
+
+bool is_cancelled(std::uintptr_t thread_pointer) noexcept {
   constexpr int is_disabled = 1 << 0;
   constexpr int was_cancelled = 1 << 3;
   constexpr int is_exiting = 1 << 4;
   const auto* word =
-      reinterpret_cast<const std::atomic<int>*>(fiber.thread_pointer + layout().cancel_state);
+      reinterpret_cast<const std::atomic<int>*>(thread_pointer + layout().cancel_state);
   const int state = word->load(std::memory_order_relaxed);
   return (state & (is_disabled | was_cancelled | is_exiting)) == was_cancelled;
 }
