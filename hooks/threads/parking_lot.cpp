@@ -13,7 +13,7 @@ namespace {
 constexpr std::size_t buckets_count = 8192;
 
 constexpr std::uint32_t was_woken = 1;
-constexpr std::uint32_t was_cancelled = 2;  ///< and is still linked, or was woken as well
+constexpr std::uint32_t was_cancelled = 2;  ///< and was still linked then
 
 /// On the stack of the one that waits.
 struct lot_waiter {
@@ -77,15 +77,22 @@ bool unlink(lot_waiter& w, const void* address) noexcept {
 }
 
 lot_result wait_natively(lot_waiter& w, const void* address, const lot_options& options) noexcept {
-  while (w.word.load(std::memory_order_acquire) == 0) {
+  for (;;) {
+    std::uint32_t word = w.word.load(std::memory_order_acquire);
+    if (word == was_woken) break;
+    if (word == was_cancelled) {
+      kernel::call(SYS_sched_yield);  // libc's signal, which sets the bit, came before the word
+      if (!is_cancelled(w.native)) w.word.compare_exchange_strong(word, 0);  // it is disabled
+    }
     if (w.native && is_cancelled(w.native))
       return unlink(w, address) ? lot_result::cancelled : lot_result::woken;
     if (options.until != coir::detail::never && coir::detail::now_ns() >= options.until)
       return unlink(w, address) ? lot_result::timed_out : lot_result::woken;
-    kernel::futex_wait_until(&w.word, 0, options.until);
+    if (word == 0) kernel::futex_wait_until(&w.word, 0, options.until);
   }
   // The waker holds the lock until it is done with the waiter.
-  return unlink(w, address) ? lot_result::cancelled : lot_result::woken;
+  unlink(w, address);
+  return lot_result::woken;
 }
 
 lot_result wait_on_fiber(lot_waiter& w, const void* address, const lot_options& options) noexcept {

@@ -146,13 +146,8 @@ bool is_cancelled(const thread_fiber& fiber) noexcept {
 }
 
 bool is_cancelled(std::uintptr_t thread_pointer) noexcept {
-  constexpr int is_disabled = 1 << 0;
-  constexpr int was_cancelled = 1 << 3;
-  constexpr int is_exiting = 1 << 4;
-  const auto* word =
-      reinterpret_cast<const std::atomic<int>*>(thread_pointer + layout().cancel_state);
-  const int state = word->load(std::memory_order_relaxed);
-  return (state & (is_disabled | was_cancelled | is_exiting)) == was_cancelled;
+  const int state = cancel_word(thread_pointer).load(std::memory_order_relaxed);
+  return (state & (cancel_is_disabled | cancel_was_asked | cancel_is_exiting)) == cancel_was_asked;
 }
 
 void prepare_to_park(thread_fiber& self, bool is_cancellable) noexcept {
