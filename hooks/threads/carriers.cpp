@@ -196,7 +196,7 @@ void poll_as_poller(carrier& c) noexcept {
       sched->is_waking.store(0, std::memory_order_seq_cst);
     }
   }, &c);
-  wake_monitor_if_busy();
+  wake_monitor_if_asleep();  // the others sleep, and nobody polls now
   route_process_signals();
   expire_timers();
 }

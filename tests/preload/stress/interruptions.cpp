@@ -135,6 +135,7 @@ void interrupt_by_signal(worker& me) {
     nap(100'000);
   }
   finish_well(victim);
+  doing(interrupted_calls[call], static_cast<std::uint64_t>(interruptions.load()));
   STRESS_CHECK(handled.load() >= interruptions.load());
 }
 
