@@ -217,8 +217,8 @@ COIR_HOOK int pthread_kill(pthread_t handle, int signal) noexcept {
   thread_fiber* const thread = threads::find_thread(handle);
   if (!thread) return real::pthread_kill(handle, signal);
   if (signal < 0 || signal > threads::signals_max) return EINVAL;
-  if (thread->ending.load(std::memory_order_relaxed) & threads::has_finished)
-    return signal == 0 ? 0 : ESRCH;
+  // Its handle is good until it is joined, and libc (2.34 on) takes the signal and drops it.
+  if (thread->ending.load(std::memory_order_relaxed) & threads::has_finished) return 0;
   return threads::send_signal(*thread, signal);
 }
 
