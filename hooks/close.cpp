@@ -111,8 +111,7 @@ COIR_HOOK void closefrom(int first) noexcept {
   if (is_all_visible) {
     real::closefrom(first);
   } else {
-    around_hidden(from, ~0U, [](unsigned low, unsigned high) {
-      return real::close_range(low, high, 0);
-    });
+    around_hidden(from, ~0U,
+                  [](unsigned low, unsigned high) { return real::close_range(low, high, 0); });
   }
 }

@@ -137,7 +137,8 @@ COIR_HOOK int __ppoll_chk(pollfd* fds, nfds_t count, const timespec* timeout, co
 /// hook: several descriptors: readiness of any; sets longer than `FD_SETSIZE` work
 COIR_HOOK int select(int count, fd_set* readable, fd_set* writable, fd_set* exceptional,
                      timeval* timeout) {
-  if (!on_fiber_or_cancelled()) return real::select(count, readable, writable, exceptional, timeout);
+  if (!on_fiber_or_cancelled())
+    return real::select(count, readable, writable, exceptional, timeout);
   if (timeout && !is_valid(*timeout)) return finish(-EINVAL);
   const detail::deadline until = deadline_in(timeout);
   const int ready = io::select(count, readable, writable, exceptional, until);
@@ -153,7 +154,8 @@ COIR_HOOK int __select(int, fd_set*, fd_set*, fd_set*, timeval*) COIR_HOOK_ALIAS
 /// hook: several descriptors: readiness of any; sets longer than `FD_SETSIZE` work
 COIR_HOOK int pselect(int count, fd_set* readable, fd_set* writable, fd_set* exceptional,
                       const timespec* timeout, const sigset_t* mask) {
-  if (!on_fiber_or_cancelled()) return real::pselect(count, readable, writable, exceptional, timeout, mask);
+  if (!on_fiber_or_cancelled())
+    return real::pselect(count, readable, writable, exceptional, timeout, mask);
   if (timeout && !is_valid(*timeout)) return finish(-EINVAL);
   return finish(
       select_with_mask(count, readable, writable, exceptional, deadline_in(timeout), mask));

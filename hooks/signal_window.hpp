@@ -38,7 +38,7 @@ class signal_window {
 
  private:
   const sigset_t* mask_;
-  sigset_t usual_;             ///< of a thread of the preload library, which has another meanwhile
+  sigset_t usual_;  ///< of a thread of the preload library, which has another meanwhile
   bool is_exchanged_ = false;
   int fd_ = -1;
   int error_ = 0;

@@ -42,73 +42,8 @@ clockid_t clock_of(const pthread_cond_t& condition) noexcept {
   return bits & is_monotonic_bit ? CLOCK_MONOTONIC : CLOCK_REALTIME;
 }
 
-// --- cancelling native threads ------------------------------------------------------------------
-
-/// On the stack of a native thread that waits, in a list of all.
-struct native_waiter {
-  pthread_t thread;
-  pthread_cond_t* condition;
-  std::atomic<bool> is_cancelled{false};
-  native_waiter* next = nullptr;
-  native_waiter* prev = nullptr;
-};
-
-struct native_waiters {
-  threads::lock guard_of_list;
-  native_waiter* first;
-};
-constinit native_waiters natives{};
-
-[[gnu::constructor]] void watch_forks_for_conditions() noexcept {
-  // Those who waited do not exist in the child, and one of them may have held the lock.
-  ::pthread_atfork(nullptr, nullptr, [] { new (&natives) native_waiters{}; });
-}
-
-class listed_waiter {
- public:
-  explicit listed_waiter(native_waiter& waiter) noexcept : waiter_(waiter) {
-    const threads::guard hold(natives.guard_of_list);
-    waiter.next = natives.first;
-    if (natives.first) natives.first->prev = &waiter;
-    natives.first = &waiter;
-  }
-  ~listed_waiter() {
-    const threads::guard hold(natives.guard_of_list);
-    (waiter_.prev ? waiter_.prev->next : natives.first) = waiter_.next;
-    if (waiter_.next) waiter_.next->prev = waiter_.prev;
-  }
-  listed_waiter(const listed_waiter&) = delete;
-  listed_waiter& operator=(const listed_waiter&) = delete;
-
- private:
-  native_waiter& waiter_;
-};
-
-// --- waiting -------------------------------------------------------------------------------------
-
-/// A cancelled thread that was woken too has perhaps taken a wake from another; but wake_cancelled
-/// has woken all.
-int wait_natively(pthread_cond_t& condition, pthread_mutex_t& mutex, threads::deadline until) {
-  native_waiter waiter{::pthread_self(), &condition};
-  const listed_waiter listed(waiter);
-  ::pthread_testcancel();
-  int error = 0;
-  bool has_unlocked = false;
-  auto unlock = [&]() noexcept {
-    if (waiter.is_cancelled.load(std::memory_order_seq_cst)) return false;
-    error = ::pthread_mutex_unlock(&mutex);
-    has_unlocked = error == 0;
-    return has_unlocked;
-  };
-  const lot_result how = threads::wait_at(&condition, {.until = until}, unlock);
-  if (has_unlocked) error = ::pthread_mutex_lock(&mutex);
-  if (waiter.is_cancelled.load(std::memory_order_relaxed)) ::pthread_testcancel();
-  if (error != 0) return error;
-  return how == lot_result::timed_out ? ETIMEDOUT : 0;
-}
-
 int wait_until(pthread_cond_t& condition, pthread_mutex_t& mutex, threads::deadline until) {
-  if (!parking_fiber()) return wait_natively(condition, mutex, until);
+  if (!parking_fiber()) ::pthread_testcancel();
   int error = 0;
   auto unlock = [&]() noexcept {
     error = ::pthread_mutex_unlock(&mutex);

@@ -24,7 +24,8 @@ void forget(int fd) noexcept {
 /// hook: sockets: time limits of calls that wait are looked up anew
 COIR_HOOK int setsockopt(int fd, int level, int option, const void* value,
                          socklen_t size) noexcept {
-  const bool is_time_limit = level == SOL_SOCKET && (option == SO_RCVTIMEO || option == SO_SNDTIMEO);
+  const bool is_time_limit =
+      level == SOL_SOCKET && (option == SO_RCVTIMEO || option == SO_SNDTIMEO);
   if (is_time_limit) forget(fd);
   return real::setsockopt(fd, level, option, value, size);
 }

@@ -132,8 +132,8 @@ int wait_for_signal(thread_fiber& self, const sigset_t& set, siginfo_t* info,
     }
     if (result != -EAGAIN || has_passed(until)) break;
     if (watch < 0)
-      watch = static_cast<int>(
-          kernel::call(SYS_signalfd4, -1, &wanted, sizeof wanted, SFD_CLOEXEC));
+      watch =
+          static_cast<int>(kernel::call(SYS_signalfd4, -1, &wanted, sizeof wanted, SFD_CLOEXEC));
     if (watch < 0) {
       result = watch;
       break;
@@ -224,8 +224,8 @@ COIR_HOOK int pthread_kill(pthread_t handle, int signal) noexcept {
   thread_fiber* const thread = threads::find_thread(handle);
   if (!thread || is_vfork_child()) return real::pthread_kill(handle, signal);
   if (signal < 0 || signal > threads::signals_max) return EINVAL;
-  if (thread->ending.load(std::memory_order_relaxed) & threads::has_finished)
-    return 0;  // as to a thread of the kernel's that has ended and was not joined
+  // Its handle is good until it is joined, and libc (2.34 on) takes the signal and drops it.
+  if (thread->ending.load(std::memory_order_relaxed) & threads::has_finished) return 0;
   return threads::send_signal(*thread, signal);
 }
 
@@ -247,8 +247,7 @@ COIR_HOOK int raise(int signal) noexcept {
 COIR_HOOK int sigpending(sigset_t* set) noexcept {
   thread_fiber* const self = recorded_fiber();
   const int result = real::sigpending(set);
-  if (result == 0 && self)
-    store_bits(bits_of(*set) | threads::pending_signals(*self), *set);
+  if (result == 0 && self) store_bits(bits_of(*set) | threads::pending_signals(*self), *set);
   return result;
 }
 
@@ -329,7 +328,7 @@ COIR_HOOK void siglongjmp(sigjmp_buf target, int value) noexcept {
   real::siglongjmp(target, value);
   __builtin_unreachable();
 }
-COIR_HOOK void __longjmp_chk(sigjmp_buf, int) noexcept
-    COIR_HOOK_ALIAS(siglongjmp) __attribute__((noreturn));
+COIR_HOOK void __longjmp_chk(sigjmp_buf, int) noexcept COIR_HOOK_ALIAS(siglongjmp)
+    __attribute__((noreturn));
 COIR_HOOK void longjmp(jmp_buf, int) noexcept COIR_HOOK_ALIAS(siglongjmp);
 COIR_HOOK void _longjmp(jmp_buf, int) noexcept COIR_HOOK_ALIAS(siglongjmp);

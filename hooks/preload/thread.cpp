@@ -1,10 +1,10 @@
 // Threads. Registrations that glibc acts on (keys, atfork handlers) are not hooked: libc's own
 // tables are read at the end of a thread.
-#include "hooks/preload/condition.hpp"
-#include "hooks/preload/preload.hpp"
-#include "hooks/threads/signals.hpp"
 #include "hooks/threads/thread.hpp"
+#include "hooks/preload/preload.hpp"
+#include "hooks/threads/parking_lot.hpp"
 #include "hooks/threads/report.hpp"
+#include "hooks/threads/signals.hpp"
 
 #include <pthread.h>
 #include <signal.h>
@@ -102,16 +102,17 @@ COIR_HOOK void pthread_exit(void* result) {
   __builtin_unreachable();
 }
 
-/// hook: threads: asks a fiber to end at a cancellation point; wakes it there
+/// hook: threads: asks a thread to end at a cancellation point; wakes it there
 COIR_HOOK int pthread_cancel(pthread_t handle) {
   threads::thread_fiber* const thread = target_of(handle);
   const int error = real::pthread_cancel(handle);
-  if (!thread) {
-    wake_cancelled(handle);
-    return error;
+  if (thread) {
+    threads::interrupt_for_cancellation(*thread);
+    return 0;
   }
-  threads::interrupt_for_cancellation(*thread);
-  return 0;
+  if (error == 0 && threads::sched->is_on.load(std::memory_order_relaxed))
+    threads::interrupt_native_wait(handle);
+  return error;
 }
 
 /// hook: threads: ends a thread that was cancelled; the main thread waits for the others

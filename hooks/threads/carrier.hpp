@@ -25,8 +25,8 @@ struct alignas(64) carrier {
   std::atomic<std::uint64_t> switches;  ///< the monitor sees by it that it moves
   std::atomic<bool> runs_fiber;         ///< false while its hub runs
   thread_fiber* running;
-  unsigned picks;                       ///< fibers taken from queues
-  std::uint64_t kernel_mask;            ///< the signal mask that it has in the kernel
+  unsigned picks;             ///< fibers taken from queues
+  std::uint64_t kernel_mask;  ///< the signal mask that it has in the kernel
 
   /// What is left to do for the context that was just left; done by the one that was switched to.
   void (*after_switch)(thread_fiber&) noexcept;

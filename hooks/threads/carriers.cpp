@@ -57,8 +57,8 @@ void empty_queue(carrier& c) noexcept {
 }
 
 carrier* allocate_carrier() noexcept {
-  void* const memory = ::mmap(nullptr, sizeof(carrier), PROT_READ | PROT_WRITE,
-                              MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* const memory =
+      ::mmap(nullptr, sizeof(carrier), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) return nullptr;
   auto* const c = new (memory) carrier{};
   c->hub.is_hub = true;
@@ -95,9 +95,10 @@ void begin_on_hub() noexcept {
 void report_limit(const char* reason) noexcept {
   if (sched->has_reported_limit) return;
   sched->has_reported_limit = true;
-  kernel::report("%d kernel threads are blocked in calls that coir cannot make wait, and %s; other "
-                 "threads go on as these return (COIR_KERNEL_THREADS raises the limit)",
-                 sched->carrier_count.load(), reason);
+  kernel::report(
+      "%d kernel threads are blocked in calls that coir cannot make wait, and %s; other "
+      "threads go on as these return (COIR_KERNEL_THREADS raises the limit)",
+      sched->carrier_count.load(), reason);
 }
 
 /// Makes one more carrier, which holds the token that the caller has taken for it.
@@ -182,21 +183,24 @@ void poll_as_poller(carrier& c) noexcept {
   // sleep longer than it has announced: the announced timer may be gone by now, and one that is
   // armed between the two would kick nobody.
   const deadline until = std::min(announced, next_timer());
-  const bool has_work = sched->ready_count.load(std::memory_order_seq_cst) > 0 ||
-                        has_process_signals();
-  poll_descriptors(has_work ? 0 : time_until(until), [](void* argument) noexcept {
-    carrier& self = *static_cast<carrier*>(argument);
-    const guard hold(sched->state_lock);
-    sched->poller.store(nullptr, std::memory_order_seq_cst);
-    if (is_token_free()) {
-      become_running(self);
-      sched->is_waking.store(1, std::memory_order_seq_cst);
-    } else {
-      self.state.store(carrier_state::stuck, std::memory_order_seq_cst);
-      sched->is_waking.store(0, std::memory_order_seq_cst);
-    }
-  }, &c);
-  wake_monitor_if_busy();
+  const bool has_work =
+      sched->ready_count.load(std::memory_order_seq_cst) > 0 || has_process_signals();
+  poll_descriptors(
+      has_work ? 0 : time_until(until),
+      [](void* argument) noexcept {
+        carrier& self = *static_cast<carrier*>(argument);
+        const guard hold(sched->state_lock);
+        sched->poller.store(nullptr, std::memory_order_seq_cst);
+        if (is_token_free()) {
+          become_running(self);
+          sched->is_waking.store(1, std::memory_order_seq_cst);
+        } else {
+          self.state.store(carrier_state::stuck, std::memory_order_seq_cst);
+          sched->is_waking.store(0, std::memory_order_seq_cst);
+        }
+      },
+      &c);
+  wake_monitor_if_asleep();  // the others sleep, and nobody polls now
   route_process_signals();
   expire_timers();
 }
@@ -223,8 +227,7 @@ bool make_first_carrier(thread_maker maker) noexcept {
   carrier* const c = allocate_carrier();
   if (!c) return false;
   // The main thread moves to other carriers, so that this one needs a control block of its own.
-  thread_fiber* const context =
-      make_thread({carrier_stack_bytes, 1, nullptr, &begin_on_hub});
+  thread_fiber* const context = make_thread({carrier_stack_bytes, 1, nullptr, &begin_on_hub});
   if (!context) return false;
   c->hub.stack_pointer = context->stack_pointer;
   c->hub.thread_pointer = context->thread_pointer;

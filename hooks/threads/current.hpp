@@ -16,8 +16,7 @@ struct per_thread {
   volatile bool has_deferred_signals = false;  ///< some came meanwhile
 };
 
-extern __thread per_thread here
-    __attribute__((tls_model("initial-exec"), visibility("hidden")));
+extern __thread per_thread here __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
 /// Runs the handlers of signals that came during a runtime section. Defined in signals.cpp.
 void deliver_deferred_signals() noexcept;

@@ -70,7 +70,8 @@ int move_up(int fd) noexcept {
   constexpr int room = 24;
   rlimit limit{};
   ::getrlimit(RLIMIT_NOFILE, &limit);
-  const int top = limit.rlim_cur > descriptors_max ? descriptors_max : static_cast<int>(limit.rlim_cur);
+  const int top =
+      limit.rlim_cur > descriptors_max ? descriptors_max : static_cast<int>(limit.rlim_cur);
   const int moved = kernel::fcntl(fd, F_DUPFD_CLOEXEC, top > 2 * room ? top - room : 0);
   if (moved < 0) return fd;
   kernel::close(fd);
@@ -398,16 +399,17 @@ int poll_descriptors(std::int64_t timeout_ns, void (*back)(void*) noexcept,
   constexpr std::int64_t second_ns = 1'000'000'000;
   const timespec limit{timeout_ns / second_ns, timeout_ns % second_ns};
   const std::uint64_t mask = mask_of_poller();
-  long count_of_events =
-      kernel::call(SYS_epoll_pwait2, epoll_fd, events, events_per_poll,
-                   timeout_ns < 0 ? nullptr : &limit, &mask, sizeof mask);
+  long count_of_events = kernel::call(SYS_epoll_pwait2, epoll_fd, events, events_per_poll,
+                                      timeout_ns < 0 ? nullptr : &limit, &mask, sizeof mask);
   if (count_of_events == -ENOSYS) {  // before Linux 5.11: whole milliseconds
     constexpr std::int64_t ms_ns = 1'000'000;
     const std::int64_t ms = (timeout_ns + ms_ns - 1) / ms_ns;
     constexpr std::int64_t ms_max = 1'000'000;
-    count_of_events =
-        kernel::call(SYS_epoll_pwait, epoll_fd, events, events_per_poll,
-                     timeout_ns < 0 ? -1 : ms > ms_max ? ms_max : ms, &mask, sizeof mask);
+    count_of_events = kernel::call(SYS_epoll_pwait, epoll_fd, events, events_per_poll,
+                                   timeout_ns < 0 ? -1
+                                   : ms > ms_max  ? ms_max
+                                                  : ms,
+                                   &mask, sizeof mask);
   }
   for (long i = 0; i < count_of_events; ++i)
     if (events[i].data.u64 == kick_tag) take_kick();

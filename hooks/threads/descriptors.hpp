@@ -43,8 +43,8 @@ int await_descriptors(const pollfd* fds, nfds_t count, deadline until) noexcept;
 /// What is noted for a number. Any kernel thread.
 bool is_plain_stream(int fd) noexcept;  ///< a stream socket, blocking, without time limits
 void note_plain_stream(int fd) noexcept;
-bool is_dry(int fd) noexcept;           ///< a read would have to wait
-void note_dry(int fd) noexcept;         ///< a read got less than it asked for
+bool is_dry(int fd) noexcept;    ///< a read would have to wait
+void note_dry(int fd) noexcept;  ///< a read got less than it asked for
 /// The number means another file, or the file is in another mode.
 void forget_notes(int fd) noexcept;
 

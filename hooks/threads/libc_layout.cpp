@@ -116,7 +116,8 @@ const char* find_lists(libc_layout& found, std::uintptr_t self) noexcept {
     is_listed |= entry == main_thread;
   const bool is_cache_whole = cached.next && cached.next->prev == &cached;
   if (!is_listed || !is_cache_whole) return "libc's lists of threads do not look as expected";
-  if (*found.lists_lock < 0 || *found.lists_lock > 2) return "the lock of libc's lists is elsewhere";
+  if (*found.lists_lock < 0 || *found.lists_lock > 2)
+    return "the lock of libc's lists is elsewhere";
   return nullptr;
 }
 

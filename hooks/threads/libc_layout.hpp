@@ -30,6 +30,12 @@ struct libc_key_value {
   void* value;
 };
 
+/// Bits of the word at `cancel_state`.
+inline constexpr int cancel_is_disabled = 1 << 0;
+inline constexpr int cancel_is_under_way = 1 << 2;  ///< alone: the signal of libc is to come
+inline constexpr int cancel_was_asked = 1 << 3;
+inline constexpr int cancel_is_exiting = 1 << 4;
+
 inline constexpr std::size_t keys_per_block = 32;
 inline constexpr std::size_t key_blocks = 32;
 
@@ -42,14 +48,14 @@ struct libc_layout {
   // Offsets from the thread pointer.
   std::size_t tid = 0;
   std::size_t list = 0;
-  std::size_t key_block_table = 0;   ///< of pointers to blocks of libc_key_value
-  std::size_t first_key_block = 0;   ///< the one that lies in the control block itself
+  std::size_t key_block_table = 0;  ///< of pointers to blocks of libc_key_value
+  std::size_t first_key_block = 0;  ///< the one that lies in the control block itself
   std::size_t cancel_state = 0;
   std::size_t robust_list = 0;
-  std::ptrdiff_t resolver_state = 0; ///< a pointer to the state of the resolver
-  std::ptrdiff_t restartable = 0;    ///< the area of rseq(2); its second word is the processor
-  std::size_t restartable_bytes = 0; ///< 0: libc has not registered it
-  std::ptrdiff_t libc_locals = 0;    ///< libc's own thread-locals: errno, locale, malloc's cache
+  std::ptrdiff_t resolver_state = 0;  ///< a pointer to the state of the resolver
+  std::ptrdiff_t restartable = 0;     ///< the area of rseq(2); its second word is the processor
+  std::size_t restartable_bytes = 0;  ///< 0: libc has not registered it
+  std::ptrdiff_t libc_locals = 0;     ///< libc's own thread-locals: errno, locale, malloc's cache
   std::size_t libc_locals_bytes = 0;
 
   // libc's lists of threads whose stacks it made and did not make, and the lock of both.

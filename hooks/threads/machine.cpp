@@ -165,9 +165,7 @@ void* prepare_stack(void* top, void (*entry)() noexcept) noexcept {
 
 #else
 
-const char* prepare_switching() noexcept {
-  return "threads become fibers on x86-64 only";
-}
+const char* prepare_switching() noexcept { return "threads become fibers on x86-64 only"; }
 bool switches_without_kernel() noexcept { return false; }
 void call_on_stack(void*, void (*handler)(int, siginfo_t*, void*), int signal, siginfo_t* info,
                    void* context) {

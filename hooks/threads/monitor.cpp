@@ -27,7 +27,8 @@ constexpr int quiet_looks_before_sleep = 5;
 
 std::int64_t cpu_time_ns(const carrier& c) noexcept {
   constexpr int per_thread_clock = 6;
-  const auto clock = static_cast<clockid_t>((~static_cast<unsigned>(c.tid) << 3) | per_thread_clock);
+  const auto clock =
+      static_cast<clockid_t>((~static_cast<unsigned>(c.tid) << 3) | per_thread_clock);
   timespec used{};
   kernel::call(SYS_clock_gettime, clock, &used);
   return used.tv_sec * std::int64_t{1'000'000'000} + used.tv_nsec;
@@ -55,6 +56,15 @@ bool is_token_wanted() noexcept {
   return has_armed_descriptors() || next_timer() != coir::detail::never;
 }
 
+/// True while somebody may have to wait for a look of the monitor. With a token free any wake finds
+/// a runner by itself, but nobody sees an event or a timer when the poller has left to run a fiber
+/// and all others sleep.
+bool is_monitor_needed() noexcept {
+  const int running = sched->running_count.load(std::memory_order_seq_cst);
+  if (running >= sched->tokens) return is_token_wanted();
+  return running > 0 && !sched->poller.load(std::memory_order_seq_cst);
+}
+
 void begin_watching(carrier& c, std::uint64_t switches, std::int64_t now) noexcept {
   c.seen_switches = switches;
   c.seen_since_ns = now;
@@ -72,6 +82,10 @@ bool look_at(carrier& c, std::int64_t now, std::int64_t slept_us) noexcept {
   const std::int64_t cpu = cpu_time_ns(c);
   const bool has_computed = cpu - c.seen_cpu_ns >= slept_us * us / 2;
   c.seen_cpu_ns = cpu;
+  if (sched->running_count.load(std::memory_order_seq_cst) < sched->tokens) {
+    if (is_monitor_needed()) bring_runner();  // it polls, when it finds nothing else to do
+    return false;
+  }
   if (!is_token_wanted()) return false;
   if (has_computed) {
     const bool is_long = now - c.seen_since_ns >= settings().monitor_us * us * 9 / 10;
@@ -90,12 +104,10 @@ void sleep_us(std::int64_t period_us) noexcept {
   kernel::call(SYS_nanosleep, &length, nullptr);
 }
 
-/// Until the last token is taken, or work comes that finds none.
+/// Until the last token is taken, work comes that finds none, or the poller leaves.
 void sleep_until_needed() noexcept {
   sched->monitor_sleeps.store(1, std::memory_order_seq_cst);
-  const bool is_needed = sched->running_count.load(std::memory_order_seq_cst) >= sched->tokens &&
-                         is_token_wanted();
-  if (is_needed || has_process_signals()) {
+  if (is_monitor_needed() || has_process_signals()) {
     sched->monitor_sleeps.store(0, std::memory_order_seq_cst);
     return;
   }
@@ -116,9 +128,7 @@ void* watch(void*) {
     bool has_taken = false;
     for (int i = 0; i < carriers; ++i) has_taken |= look_at(*sched->carriers[i], now, next_us);
     next_us = has_taken ? short_period_us : std::min(next_us * 2, period_us);
-    const bool is_busy = sched->running_count.load(std::memory_order_seq_cst) >= sched->tokens &&
-                         is_token_wanted();
-    quiet_looks = is_busy ? 0 : quiet_looks + 1;
+    quiet_looks = is_monitor_needed() ? 0 : quiet_looks + 1;
     if (quiet_looks > quiet_looks_before_sleep) {
       quiet_looks = 0;
       sleep_until_needed();

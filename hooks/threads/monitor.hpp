@@ -7,7 +7,9 @@
 /// merely waits for a processor, nothing is gained by that. After a hand-over because of a sleep
 /// the next look comes soon, since others are likely to sleep in the same place.
 ///
-/// While a token is free any wake finds a runner by itself, and the monitor sleeps.
+/// While a token is free any wake finds a runner by itself, and the monitor sleeps as long as
+/// somebody polls. When the poller has left to run a fiber, and does not come back, the monitor
+/// brings another carrier, which polls.
 #pragma once
 
 #include "hooks/threads/scheduler.hpp"

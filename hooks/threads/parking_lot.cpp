@@ -1,5 +1,6 @@
 #include "hooks/threads/parking_lot.hpp"
 
+#include "hooks/threads/machine.hpp"
 #include "hooks/threads/report.hpp"
 #include "runtime/kernel/calls.hpp"
 
@@ -11,12 +12,16 @@ namespace {
 // Addresses that share one only make each other's lists longer.
 constexpr std::size_t buckets_count = 8192;
 
+constexpr std::uint32_t was_woken = 1;
+constexpr std::uint32_t was_cancelled = 2;  ///< and was still linked then
+
 /// On the stack of the one that waits.
 struct lot_waiter {
   const void* address = nullptr;  ///< null: not linked any more
   std::uint32_t bits = 0;
   thread_fiber* fiber = nullptr;       ///< null: a native thread, which sleeps on `word`
-  std::atomic<std::uint32_t> word{0};  ///< 1: woken
+  std::uintptr_t native = 0;           ///< its thread pointer, when it is cancellable
+  std::atomic<std::uint32_t> word{0};  ///< of a native thread: one of the two below, or 0
   lot_waiter* next = nullptr;
   lot_waiter* prev = nullptr;
 };
@@ -72,10 +77,18 @@ bool unlink(lot_waiter& w, const void* address) noexcept {
 }
 
 lot_result wait_natively(lot_waiter& w, const void* address, const lot_options& options) noexcept {
-  while (w.word.load(std::memory_order_acquire) == 0) {
+  for (;;) {
+    std::uint32_t word = w.word.load(std::memory_order_acquire);
+    if (word == was_woken) break;
+    if (word == was_cancelled) {
+      kernel::call(SYS_sched_yield);  // libc's signal, which sets the bit, came before the word
+      if (!is_cancelled(w.native)) w.word.compare_exchange_strong(word, 0);  // it is disabled
+    }
+    if (w.native && is_cancelled(w.native))
+      return unlink(w, address) ? lot_result::cancelled : lot_result::woken;
     if (options.until != coir::detail::never && coir::detail::now_ns() >= options.until)
       return unlink(w, address) ? lot_result::timed_out : lot_result::woken;
-    kernel::futex_wait_until(&w.word, 0, options.until);
+    if (word == 0) kernel::futex_wait_until(&w.word, 0, options.until);
   }
   // The waker holds the lock until it is done with the waiter.
   unlink(w, address);
@@ -113,7 +126,7 @@ lot_result wait_on_fiber(lot_waiter& w, const void* address, const lot_options& 
     if (fiber) {
       wake(*fiber);
     } else {
-      w->word.store(1, std::memory_order_release);
+      w->word.store(was_woken, std::memory_order_release);
       kernel::futex_wake(&w->word, 1);
     }
     ++woken;
@@ -131,6 +144,7 @@ lot_result wait_at(const void* address, const lot_options& options,
   w.fiber = current();
   if (w.fiber && w.fiber->handler_depth > 0) w.fiber = nullptr;  // see signals.hpp
   if (w.fiber) prepare_to_park(*w.fiber, options.is_cancellable);
+  if (!w.fiber && options.is_cancellable) w.native = thread_pointer();
   {
     bucket& b = bucket_of(address);
     const guard hold(b.guard_of_list);
@@ -154,6 +168,21 @@ int wake_at(const void* address, int how_many, std::uint32_t bits, bool is_order
 #endif
   if (b.count_of_waiters.load(std::memory_order_relaxed) == 0) return 0;
   return wake_in(b, address, how_many, bits);
+}
+
+void interrupt_native_wait(std::uintptr_t thread_pointer) noexcept {
+  // The cancellation was noted before. A thread that links itself from here on finds that.
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  for (bucket& b : lot->buckets) {
+    if (b.count_of_waiters.load(std::memory_order_relaxed) == 0) continue;
+    const guard hold(b.guard_of_list);
+    for (lot_waiter* w = b.first; w; w = w->next) {
+      if (w->native != thread_pointer) continue;
+      w->word.store(was_cancelled, std::memory_order_release);
+      kernel::futex_wake(&w->word, 1);
+      return;
+    }
+  }
 }
 
 int requeue(const void* from, const void* to, int how_many) noexcept {

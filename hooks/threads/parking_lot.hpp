@@ -14,8 +14,8 @@ namespace coir::threads {
 
 /// How a wait in the lot ended.
 enum class lot_result {
-  woken,      ///< by wake_at
-  refused,    ///< the test said that there is nothing to wait for
+  woken,    ///< by wake_at
+  refused,  ///< the test said that there is nothing to wait for
   timed_out,
   cancelled,  ///< see wake_cause
   signalled,  ///< see wake_cause
@@ -36,8 +36,8 @@ lot_result wait_at(const void* address, const lot_options& options,
 template <class Test>
 lot_result wait_at(const void* address, const lot_options& options, Test must_wait) noexcept {
   return wait_at(
-      address, options,
-      [](void* test) noexcept -> bool { return (*static_cast<Test*>(test))(); }, &must_wait);
+      address, options, [](void* test) noexcept -> bool { return (*static_cast<Test*>(test))(); },
+      &must_wait);
 }
 
 inline constexpr int everybody = 1 << 30;
@@ -47,6 +47,10 @@ inline constexpr int everybody = 1 << 30;
 /// read-modify-write, so that no fence is needed on x86. Any kernel thread.
 int wake_at(const void* address, int how_many, std::uint32_t bits = ~std::uint32_t{0},
             bool is_ordered = false) noexcept;
+
+/// Lets a native thread, which has been cancelled, look at that in the cancellable wait that it may
+/// be in. Looks at all that wait.
+void interrupt_native_wait(std::uintptr_t thread_pointer) noexcept;
 
 /// Moves up to `how_many` waiters from one address to another without waking them; how many.
 int requeue(const void* from, const void* to, int how_many) noexcept;

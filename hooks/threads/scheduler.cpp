@@ -72,8 +72,7 @@ void queue_fiber(thread_fiber& fiber, bool is_global) noexcept {
 
 void after_park(thread_fiber& left) noexcept {
   park_state expected = park_state::parking;
-  if (!left.state.compare_exchange_strong(expected, park_state::parked,
-                                          std::memory_order_seq_cst))
+  if (!left.state.compare_exchange_strong(expected, park_state::parked, std::memory_order_seq_cst))
     queue_fiber(left, false);
 }
 void after_yield(thread_fiber& left) noexcept { queue_fiber(left, false); }
@@ -123,15 +122,6 @@ void leave_to_next(void (*after)(thread_fiber&) noexcept) noexcept {
   switch_to(next ? *next : c.hub);
 }
 
-// Of libc's word for the state of a thread's cancellation: it unwinds, or runs its last handlers.
-constexpr int is_exiting = 1 << 4;
-
-int cancel_state_of(const thread_fiber& fiber) noexcept {
-  const auto* word =
-      reinterpret_cast<const std::atomic<int>*>(fiber.thread_pointer + layout().cancel_state);
-  return word->load(std::memory_order_relaxed);
-}
-
 /// A fiber that has been caught holding its carrier is likely to do so again.
 void give_token_if_hog(thread_fiber& self) noexcept {
   if (self.hog_rounds == 0 || self.is_hub) return;
@@ -153,10 +143,11 @@ void finish_switch() noexcept {
   }
 }
 
-bool is_cancelled(const thread_fiber& fiber) noexcept {
-  constexpr int is_disabled = 1 << 0;
-  constexpr int was_cancelled = 1 << 3;
-  return (cancel_state_of(fiber) & (is_disabled | was_cancelled | is_exiting)) == was_cancelled;
+bool is_cancelled(const thread_fiber& fiber) noexcept { return is_cancelled(fiber.thread_pointer); }
+
+bool is_cancelled(std::uintptr_t thread_pointer) noexcept {
+  const int state = cancel_word(thread_pointer).load(std::memory_order_relaxed);
+  return (state & (cancel_is_disabled | cancel_was_asked | cancel_is_exiting)) == cancel_was_asked;
 }
 
 void prepare_to_park(thread_fiber& self, bool is_cancellable) noexcept {
@@ -255,8 +246,8 @@ void enter_region() noexcept {
 void leave_region() noexcept {
   thread_fiber& self = *here.self;
   self.is_in_region = false;
-  if (__builtin_expect(cancel_state_of(self) & is_exiting, false))
-    unblock_after_unwinding(*self.on);
+  const int cancel_state = cancel_word(self.thread_pointer).load(std::memory_order_relaxed);
+  if (__builtin_expect(cancel_state & cancel_is_exiting, false)) unblock_after_unwinding(*self.on);
   if (!holds_token(*self.on)) yield();
 }
 
@@ -285,8 +276,7 @@ void wake(thread_fiber& fiber) noexcept {
         return;
       }
     } else if (state == park_state::parking) {
-      if (fiber.state.compare_exchange_weak(state, park_state::notified,
-                                            std::memory_order_seq_cst))
+      if (fiber.state.compare_exchange_weak(state, park_state::notified, std::memory_order_seq_cst))
         return;
     } else {
       return;

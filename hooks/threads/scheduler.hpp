@@ -91,7 +91,7 @@ inline thread_fiber* current() noexcept {
 // --- to be called on a fiber ----------------------------------------------------------------------
 
 enum class wake_cause {
-  woken,      ///< perhaps without a cause
+  woken,  ///< perhaps without a cause
   timed_out,
   cancelled,  ///< pthread_cancel: the caller returns to its hook, which ends the thread
   signalled,  ///< a signal handler has run; self.restarts_calls says whether all had SA_RESTART
@@ -105,6 +105,8 @@ void abandon_park(thread_fiber& self) noexcept;
 wake_cause park(thread_fiber& self, deadline until) noexcept;
 /// True when pthread_cancel has been called for the fiber and it has not forbidden it.
 bool is_cancelled(const thread_fiber& fiber) noexcept;
+/// The same for any thread of the process, by its thread pointer.
+bool is_cancelled(std::uintptr_t thread_pointer) noexcept;
 /// Lets others run first, if there are any.
 void yield() noexcept;
 /// After each call of the fiber that did not have to wait: gives way when it has had its time.

@@ -3,6 +3,7 @@
 #include "hooks/threads/descriptors.hpp"
 #include "hooks/threads/machine.hpp"
 #include "hooks/threads/monitor.hpp"
+#include "hooks/threads/thread_memory.hpp"
 #include "hooks/threads/vfork_child.hpp"
 #include "runtime/kernel/calls.hpp"
 
@@ -269,8 +270,8 @@ void on_signal(int signal, siginfo_t* info, void* context) {
       self->pending.fetch_or(bit_of(signal), std::memory_order_relaxed);
       here.has_deferred_signals = true;
     }
-  } else if (may_run_here && (accepts(main_thread, signal) ? self == &main_thread
-                                                          : accepts(*self, signal))) {
+  } else if (may_run_here &&
+             (accepts(main_thread, signal) ? self == &main_thread : accepts(*self, signal))) {
     run_here(*self, signal, info, context);
   } else {
     note_for_process(signal, *info);
@@ -294,6 +295,32 @@ void take_over(int signal, const kernel_action& wanted) noexcept {
   }
   entry.is_taken_over.store(true, std::memory_order_release);
   kernel_sigaction(signal, &ours, nullptr);
+}
+
+constexpr int cancel_signal = 32;  // libc's own
+constinit std::atomic<long_handler> libcs_cancel_handler{};
+
+/// libc's handler cancels whoever runs it. A carrier may run another fiber by the time the signal
+/// comes, which is to live on: that one has no cancellation under way.
+void on_cancel_signal(int signal, siginfo_t* info, void* context) {
+  std::atomic<int>& word = cancel_word(threads::thread_pointer());
+  if (!(word.load(std::memory_order_relaxed) & cancel_is_under_way)) return;
+  if (here.self && (here.self->is_hub || here.critical > 0)) {
+    word.fetch_or(cancel_was_asked, std::memory_order_relaxed);  // for the end of the park
+    return;
+  }
+  libcs_cancel_handler.load(std::memory_order_relaxed)(signal, info, context);
+}
+
+/// libc sets its handler when it cancels for the first time.
+void stand_before_libcs_cancel_handler() noexcept {
+  kernel_action action;
+  if (kernel_sigaction(cancel_signal, nullptr, &action) != 0) return;
+  const auto handler = reinterpret_cast<long_handler>(reinterpret_cast<void*>(action.handler));
+  if (!is_function(action.handler) || handler == &on_cancel_signal) return;
+  libcs_cancel_handler.store(handler, std::memory_order_relaxed);
+  action.handler = reinterpret_cast<void (*)(int)>(reinterpret_cast<void*>(&on_cancel_signal));
+  kernel_sigaction(cancel_signal, &action, nullptr);
 }
 
 /// glibc's own trampoline for the return from a handler, taken from an action that it sets.
@@ -427,7 +454,7 @@ signal_set pending_signals(const thread_fiber& self) noexcept {
 }
 
 void interrupt_for_cancellation(thread_fiber& fiber) noexcept {
-  constexpr int cancel_signal = 32;  // libc's own
+  stand_before_libcs_cancel_handler();
   carrier* const c = fiber.on;
   if (c && c->running == &fiber && here.self != &fiber)
     kernel::call(SYS_tgkill, ::getpid(), c->tid, cancel_signal);

@@ -71,8 +71,8 @@ void release_robust_locks(const thread_fiber& thread) noexcept {
   auto* entry = static_cast<void**>(head->next);
   for (int i = 0; i < entries_max && entry && static_cast<void*>(entry) != head; ++i) {
     constexpr std::uintptr_t priority_inheritance = 1;
-    entry = reinterpret_cast<void**>(reinterpret_cast<std::uintptr_t>(entry) &
-                                     ~priority_inheritance);
+    entry =
+        reinterpret_cast<void**>(reinterpret_cast<std::uintptr_t>(entry) & ~priority_inheritance);
     void* const place = reinterpret_cast<char*>(entry) + head->futex_offset;
     auto* const word = static_cast<std::atomic<std::uint32_t>*>(place);
     auto* const next = static_cast<void**>(*entry);

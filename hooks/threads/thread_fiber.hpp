@@ -44,28 +44,28 @@ struct thread_fiber {
   // What a switch touches.
   void* stack_pointer = nullptr;
   std::uintptr_t thread_pointer = 0;
-  carrier* on = nullptr;     ///< while it runs; to be read again after every switch
-  std::uint64_t blocked = 0; ///< signal mask: bit n - 1 for signal n
-  bool is_hub = false;       ///< of a carrier's own context, which runs no program code
-  bool is_in_region = false; ///< in a call that is known to block, without a token
-  bool timed_out = false;    ///< its timer ended the park
-  std::atomic<bool> is_cancellable{};    ///< while parked: a cancellation ends it
-  unsigned char calls_in_slice = 0;      ///< fairness budget, see count_call()
-  std::uint16_t hog_rounds = 0;          ///< so often still it gives its token away when it resumes
-  int handler_depth = 0;                 ///< signal handlers of the program that it is inside
-  std::int64_t slice_start_ns = 0;       ///< when it made the first of those calls
+  carrier* on = nullptr;               ///< while it runs; to be read again after every switch
+  std::uint64_t blocked = 0;           ///< signal mask: bit n - 1 for signal n
+  bool is_hub = false;                 ///< of a carrier's own context, which runs no program code
+  bool is_in_region = false;           ///< in a call that is known to block, without a token
+  bool timed_out = false;              ///< its timer ended the park
+  std::atomic<bool> is_cancellable{};  ///< while parked: a cancellation ends it
+  unsigned char calls_in_slice = 0;    ///< fairness budget, see count_call()
+  std::uint16_t hog_rounds = 0;        ///< so often still it gives its token away when it resumes
+  int handler_depth = 0;               ///< signal handlers of the program that it is inside
+  std::int64_t slice_start_ns = 0;     ///< when it made the first of those calls
   std::atomic<park_state> state{park_state::running};
-  thread_fiber* next = nullptr;          ///< in a run queue or a pool
-  coir::detail::timer_node timer;        ///< of the park
+  thread_fiber* next = nullptr;    ///< in a run queue or a pool
+  coir::detail::timer_node timer;  ///< of the park
 
   // What the program gave it, and what it leaves.
   void* (*function)(void*) = nullptr;
   void* argument = nullptr;
   void* result = nullptr;
   bool has_called_exit = false;
-  std::size_t guard_size = 0;            ///< as it was asked for
-  std::uint32_t key_rights = 0;          ///< its PKRU register, once the program has memory keys
-  std::int64_t cpu_ns = 0;               ///< processor time, once somebody has asked for any
+  std::size_t guard_size = 0;    ///< as it was asked for
+  std::uint32_t key_rights = 0;  ///< its PKRU register, once the program has memory keys
+  std::int64_t cpu_ns = 0;       ///< processor time, once somebody has asked for any
   std::atomic<int> ending{};
   std::atomic<thread_fiber*> joins{};    ///< whom it waits for, to find two that join each other
   std::atomic<std::uint64_t> pending{};  ///< signals sent to it that it has not handled
@@ -77,9 +77,9 @@ struct thread_fiber {
   char name[16] = {};
 
   thread_memory memory;
-  void* resolver = nullptr;              ///< libc's struct __res_state of its own
+  void* resolver = nullptr;  ///< libc's struct __res_state of its own
   pid_t tid = 0;
-  thread_fiber* older = nullptr;         ///< in the list of all
+  thread_fiber* older = nullptr;  ///< in the list of all
   thread_fiber* newer = nullptr;
 
   static thread_fiber& owner_of(coir::detail::timer_node& node) noexcept {

@@ -24,7 +24,7 @@ constexpr std::size_t stack_bytes_min = 16 * 1024;
 constexpr std::size_t stack_bytes_max = std::size_t{1} << 40;
 // The kernel's own numbers end below this one, so that a stray tgkill finds nobody.
 constexpr pid_t first_tid = 4194304 + 1;
-constexpr pid_t last_tid = 0x3fffffff;  // what fits into a futex word
+constexpr pid_t last_tid = 0x3fffffff;        // what fits into a futex word
 constexpr int restartable_unregistered = -2;  // RSEQ_CPU_ID_REGISTRATION_FAILED
 constexpr std::size_t libc_locals_max = 4096;
 // How many different sizes of stacks are kept for reuse; a program uses one or two.
@@ -45,7 +45,9 @@ constinit libc_layout known{};
 constinit wiped<memory_state> memory_of_threads{};
 constinit std::atomic<pid_t> next_tid{first_tid};
 
-std::size_t round_up(std::size_t n, std::size_t unit) noexcept { return (n + unit - 1) / unit * unit; }
+std::size_t round_up(std::size_t n, std::size_t unit) noexcept {
+  return (n + unit - 1) / unit * unit;
+}
 
 std::uintptr_t word_at(std::uintptr_t address) noexcept {
   return *reinterpret_cast<std::uintptr_t*>(address);
@@ -132,9 +134,8 @@ thread_fiber* take_idle(std::size_t bytes) noexcept {
 }
 
 thread_memory map_memory(std::size_t bytes, std::size_t guard_bytes) noexcept {
-  void* const start =
-      ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
-             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+  void* const start = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
   if (start == MAP_FAILED) return {};
   thread_memory memory;
   memory.start = static_cast<std::byte*>(start);
@@ -155,9 +156,9 @@ void fill_control_block(std::uintptr_t pointer, pid_t tid) noexcept {
   const std::uintptr_t creator = threads::thread_pointer();
   set_word(pointer, pointer);
   set_word(pointer + 16, pointer);
-  *reinterpret_cast<int*>(pointer + 24) = 1;        // the process has several threads
-  set_word(pointer + 40, word_at(creator + 40));    // stack protector
-  set_word(pointer + 48, word_at(creator + 48));    // pointer guard
+  *reinterpret_cast<int*>(pointer + 24) = 1;      // the process has several threads
+  set_word(pointer + 40, word_at(creator + 40));  // stack protector
+  set_word(pointer + 48, word_at(creator + 48));  // pointer guard
   *reinterpret_cast<pid_t*>(pointer + known.tid) = tid;
   const std::uintptr_t robust = pointer + known.robust_list;
   set_word(robust, robust);
@@ -267,8 +268,7 @@ void recycle(thread_fiber& thread) noexcept {
     const auto top = thread.thread_pointer - locals_bytes();
     const auto bottom = reinterpret_cast<std::uintptr_t>(thread.memory.stack);
     const std::uintptr_t whole = top / page_bytes * page_bytes;
-    if (whole > bottom)
-      kernel::madvise(thread.memory.stack, whole - bottom, MADV_DONTNEED);
+    if (whole > bottom) kernel::madvise(thread.memory.stack, whole - bottom, MADV_DONTNEED);
   }
   const guard hold(c->guard);
   thread.next = c->first;

@@ -9,7 +9,9 @@
 #include "hooks/threads/libc_layout.hpp"
 #include "hooks/threads/thread_fiber.hpp"
 
+#include <atomic>
 #include <cstddef>
+#include <cstdint>
 
 namespace coir::threads {
 
@@ -24,6 +26,10 @@ struct thread_request {
 /// Remembers what the layout is. Before anything else here.
 void use_layout(const libc_layout& layout) noexcept;
 const libc_layout& layout() noexcept;
+/// libc's word about the cancellation of any thread of the process.
+inline std::atomic<int>& cancel_word(std::uintptr_t thread_pointer) noexcept {
+  return *reinterpret_cast<std::atomic<int>*>(thread_pointer + layout().cancel_state);
+}
 
 /// A thread ready to be switched to. Null when there is no memory. Any fiber, not a hub: it
 /// allocates.

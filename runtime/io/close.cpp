@@ -48,8 +48,8 @@ void forget(int fd) noexcept {
 }
 
 void forget_range(unsigned first, unsigned last) noexcept {
-  const auto end = registered_threads() ? descriptors_looked_at
-                                        : static_cast<unsigned>(detail::fd_table::end());
+  const auto end =
+      registered_threads() ? descriptors_looked_at : static_cast<unsigned>(detail::fd_table::end());
   for (unsigned fd = first; fd < end && fd <= last; ++fd) forget(static_cast<int>(fd));
 }
 

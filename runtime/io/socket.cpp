@@ -108,9 +108,8 @@ ssize_t recvmsg(int fd, msghdr* message, int flags, wait_mode mode) noexcept {
   if (is_plain_read && is_dry(fd)) {
     if (const int error = await_ready(POLLIN, left); error < 0) return error;
   }
-  const ssize_t got = transfer(POLLIN, flags, left, [&](int at, int f) {
-    return kernel::recvmsg(at, message, f);
-  });
+  const ssize_t got =
+      transfer(POLLIN, flags, left, [&](int at, int f) { return kernel::recvmsg(at, message, f); });
   if (is_plain_read && got > 0 &&
       static_cast<std::size_t>(got) < total_size(message->msg_iov, message->msg_iovlen))
     note_dry(fd);
@@ -151,8 +150,8 @@ ssize_t sendmsg(int fd, const msghdr* message, int flags, wait_mode mode) noexce
 
 int accept(int fd, sockaddr* peer, socklen_t* peer_size, int flags, wait_mode mode) noexcept {
   if (is_nonblocking(fd)) {
-    return static_cast<int>(
-        cooperate(fd, POLLIN, mode, [&](int at) { return kernel::accept4(at, peer, peer_size, flags); }));
+    return static_cast<int>(cooperate(
+        fd, POLLIN, mode, [&](int at) { return kernel::accept4(at, peer, peer_size, flags); }));
   }
   const int is_listening = socket_option(fd, SO_ACCEPTCONN);
   if (is_listening < 0) return is_listening;
