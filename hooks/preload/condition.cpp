@@ -4,7 +4,6 @@
 // wait before. Conditions that processes share stay libc's, waited for without a token.
 //
 // A wait that a signal handler interrupts ends as a wake without a cause, which POSIX allows.
-#include "hooks/preload/condition.hpp"
 
 #include "hooks/preload/waiting.hpp"
 #include "hooks/threads/parking_lot.hpp"
