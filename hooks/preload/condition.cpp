@@ -62,15 +62,6 @@ int wait_until(pthread_cond_t& condition, pthread_mutex_t& mutex, threads::deadl
 
 }  // namespace
 
-void coir::hooks::wake_cancelled(pthread_t native_thread) noexcept {
-  const threads::guard hold(natives.guard_of_list);
-  for (native_waiter* w = natives.first; w; w = w->next) {
-    if (w->thread != native_thread) continue;
-    w->is_cancelled.store(true, std::memory_order_seq_cst);
-    threads::wake_at(w->condition, threads::everybody);
-  }
-}
-
 /// hook: conditions: parks the fiber; also on native threads
 COIR_HOOK int pthread_cond_wait(pthread_cond_t* condition, pthread_mutex_t* mutex) {
   if (!is_on()) return real::pthread_cond_wait(condition, mutex);

@@ -119,7 +119,10 @@ int poll(pollfd* fds, nfds_t count, deadline until) noexcept {
 int epoll_wait(int epoll_fd, epoll_event* events, int capacity, deadline until) noexcept {
   const ssize_t count =
       cooperate(epoll_fd, POLLIN, wait_mode{until, false, false}, [&](int at) -> ssize_t {
-        const int ready = kernel::epoll_wait(at, events, capacity, 0);
+        int ready = 0;
+        do {  // a signal interrupts even a look that does not wait
+          ready = kernel::epoll_wait(at, events, capacity, 0);
+        } while (ready == -EINTR);
         return ready == 0 && until != 0 ? -EAGAIN : ready;
       });
   return count == -ETIMEDOUT ? 0 : static_cast<int>(count);

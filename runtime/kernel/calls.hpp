@@ -4,6 +4,7 @@
 
 #include "runtime/kernel/syscall.hpp"
 
+#include <cerrno>
 #include <cstdint>
 #include <ctime>
 
@@ -82,8 +83,12 @@ inline int fcntl(int fd, int command, long argument) noexcept {
 /// Looks only: never waits.
 inline int poll_now(pollfd* fds, nfds_t count) noexcept {
   constexpr timespec no_time{0, 0};
-  timespec left = no_time;
-  return static_cast<int>(call(SYS_ppoll, fds, count, &left, nullptr, 0));
+  // The kernel lets a signal interrupt even a look that does not wait.
+  for (;;) {
+    timespec left = no_time;
+    const int ready = static_cast<int>(call(SYS_ppoll, fds, count, &left, nullptr, 0));
+    if (ready != -EINTR) return ready;
+  }
 }
 inline int epoll_create1(int flags) noexcept {
   return static_cast<int>(call(SYS_epoll_create1, flags));

@@ -56,7 +56,7 @@ struct waiting_place {
   waiting_place& operator=(const waiting_place&) = delete;
 };
 
-// --- signals --------------------------------------------------------------------------------------
+// --- signals -------------------------------------------------------------------------------------
 
 constexpr const char* interrupted_calls[] = {"read",  "recv",       "poll",    "nanosleep",
                                              "pause", "epoll_wait", "sem_wait"};
@@ -206,7 +206,7 @@ void signal_without_interrupting(worker& me) {
   finish_well(victim);
 }
 
-// --- cancellation ---------------------------------------------------------------------------------
+// --- cancellation --------------------------------------------------------------------------------
 
 constexpr const char* cancelled_calls[] = {"read",
                                            "recv",

@@ -24,7 +24,7 @@ permits::permits(int how_many) : count(how_many) {
 }
 permits::~permits() { ::sem_destroy(&free); }
 
-// --- the queue ------------------------------------------------------------------------------------
+// --- the queue -----------------------------------------------------------------------------------
 
 bounded_queue::bounded_queue(std::size_t length, making how, int consumers, int number)
     : length_(length) {
@@ -67,7 +67,7 @@ void bounded_queue::finish_and_check() {
   STRESS_CHECK(sum_put_.load() == sum_taken_.load());
 }
 
-// --- questions and answers ------------------------------------------------------------------------
+// --- questions and answers -----------------------------------------------------------------------
 
 namespace {
 
@@ -109,7 +109,7 @@ void answerer::finish_and_check() {
   STRESS_CHECK(asked_ == answered_);
 }
 
-// --- all of it ------------------------------------------------------------------------------------
+// --- all of it -----------------------------------------------------------------------------------
 
 world::world(random_numbers& random) {
   const int types[] = {PTHREAD_MUTEX_NORMAL, PTHREAD_MUTEX_RECURSIVE, PTHREAD_MUTEX_ERRORCHECK,
