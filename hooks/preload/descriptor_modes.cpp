@@ -1,5 +1,5 @@
 // Changes of a descriptor that concern how a fiber waits for it: what the runtime has noted for its
-// number (hooks/threads/descriptors.hpp) is forgotten.
+// number (hooks/threads/descriptor_slots.hpp) is forgotten.
 #include "hooks/preload/preload.hpp"
 #include "hooks/threads/descriptors.hpp"
 

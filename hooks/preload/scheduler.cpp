@@ -1,5 +1,6 @@
 // Puts the runtime of threads under the cooperative calls of runtime/io, and into the process.
 #include "hooks/preload/preload.hpp"
+#include "hooks/threads/counters.hpp"
 #include "hooks/threads/descriptors.hpp"
 #include "hooks/threads/report.hpp"
 #include "hooks/threads/settings.hpp"

@@ -3,7 +3,7 @@
 #include "hooks/threads/thread.hpp"
 #include "hooks/preload/preload.hpp"
 #include "hooks/threads/parking_lot.hpp"
-#include "hooks/threads/report.hpp"
+#include "hooks/threads/counters.hpp"
 #include "hooks/threads/signals.hpp"
 
 #include <pthread.h>

@@ -1,36 +1,28 @@
-/// Tokens and carriers: who runs, who sleeps, and who is brought in when there is work.
-///
-/// A carrier without work either polls (one of them) or sleeps on its futex. Whoever queues a
-/// fiber while a token is free sets is_waking and brings one carrier: an idle one, else the
-/// poller, else a new one. That carrier clears is_waking when it has taken a fiber and brings the
-/// next if there is more.
+/// How carriers are made.
 #pragma once
 
-#include "hooks/threads/scheduler.hpp"
+#include "hooks/threads/carrier.hpp"
+
+#include <cstddef>
+
+#include <pthread.h>
 
 namespace coir::threads {
 
 /// How carriers and the monitor are made: libc's own pthread_create.
 using thread_maker = int (*)(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*);
 
-/// Makes the running context the first fiber of the first carrier. False without memory.
-bool make_first_carrier(thread_maker maker) noexcept;
+/// Makes a carrier of the running kernel thread, whose context becomes the first fiber. The contexts
+/// of this carrier and of those to come begin in `hub`, which does not return. Null without memory.
+carrier* make_first_carrier(thread_maker maker, void (*hub)() noexcept) noexcept;
+
+/// Makes one more carrier, which holds the token that the caller has taken for it.
+bool make_carrier() noexcept;
+
 /// A kernel thread of the runtime itself, with all signals blocked. 0 or an errno.
 int make_kernel_thread(void* (*function)(void*), void* argument, std::size_t stack_bytes) noexcept;
 
-/// Brings a carrier to the ready fibers when a token is free.
-void bring_runner() noexcept;
-/// A hub has taken a fiber: lets others be brought again.
-void found_work() noexcept;
-
-/// The carrier of the caller goes on without a token; its queue goes to all.
-void give_token(carrier& c) noexcept;
-/// False when all are taken.
-bool get_token(carrier& c) noexcept;
-
-/// For hubs: returns with a token. A carrier that has lost its own sleeps until somebody needs it.
-void rest_while_stuck(carrier& c) noexcept;
-/// For hubs: gives the token back and sleeps, in the epoll or on the futex, unless there is work.
-void rest(carrier& c) noexcept;
+/// Gives the calling carrier an alternate stack, on which handlers of stack overflows can run.
+void prepare_signal_stack() noexcept;
 
 }  // namespace coir::threads

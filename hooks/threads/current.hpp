@@ -18,7 +18,7 @@ struct per_thread {
 
 extern __thread per_thread here __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
-/// Runs the handlers of signals that came during a runtime section. Defined in signals.cpp.
+/// Runs the handlers of signals that came during a runtime section. Defined in signal_handlers.cpp.
 void deliver_deferred_signals() noexcept;
 
 /// No signal handler of the program runs inside one: it could call back into the runtime, which may

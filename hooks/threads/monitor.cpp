@@ -1,11 +1,14 @@
 #include "hooks/threads/monitor.hpp"
 
 #include "hooks/threads/carriers.hpp"
-#include "hooks/threads/descriptors.hpp"
-#include "hooks/threads/report.hpp"
+#include "hooks/threads/counters.hpp"
+#include "hooks/threads/descriptor_slots.hpp"
 #include "hooks/threads/settings.hpp"
-#include "hooks/threads/signals.hpp"
+#include "hooks/threads/signal_queue.hpp"
+#include "hooks/threads/signal_routing.hpp"
+#include "hooks/threads/state.hpp"
 #include "hooks/threads/timers.hpp"
+#include "hooks/threads/tokens.hpp"
 #include "runtime/kernel/calls.hpp"
 
 #include <algorithm>
@@ -142,11 +145,6 @@ void* watch(void*) {
 int start_monitor() noexcept {
   if (sched->has_monitor.exchange(true, std::memory_order_acq_rel)) return 0;
   return make_kernel_thread(&watch, nullptr, monitor_stack_bytes);
-}
-
-void wake_monitor() noexcept {
-  if (sched->monitor_sleeps.exchange(0, std::memory_order_seq_cst) != 0)
-    kernel::futex_wake(&sched->monitor_sleeps, 1);
 }
 
 }  // namespace coir::threads

@@ -1,7 +1,7 @@
 #include "hooks/threads/parking_lot.hpp"
 
+#include "hooks/threads/counters.hpp"
 #include "hooks/threads/machine.hpp"
-#include "hooks/threads/report.hpp"
 #include "runtime/kernel/calls.hpp"
 
 #include <utility>

@@ -1,6 +1,7 @@
 #include "hooks/threads/report.hpp"
 
-#include "hooks/threads/scheduler.hpp"
+#include "hooks/threads/counters.hpp"
+#include "hooks/threads/state.hpp"
 #include "runtime/kernel/calls.hpp"
 
 #include <cstdio>
@@ -8,10 +9,6 @@
 #include <unistd.h>
 
 namespace coir::threads {
-
-constinit wiped<counters_state> counters{};
-
-bool start_counting() noexcept { return counters.wipe_on_fork(); }
 
 void print_report(int fd) noexcept {
   auto n = [](counter which) { return static_cast<unsigned long>(counted(which)); };

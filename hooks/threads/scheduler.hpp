@@ -32,63 +32,14 @@
 /// submitted them, and a stuck one never does).
 #pragma once
 
-#include "hooks/threads/carrier.hpp"
-#include "hooks/threads/current.hpp"
-#include "hooks/threads/wiped.hpp"
+#include "hooks/threads/cancellation.hpp"
+#include "hooks/threads/ready.hpp"
+#include "hooks/threads/state.hpp"
+#include "hooks/threads/switch.hpp"
 
 #include <coir/detail/clock.hpp>
 
-#include <atomic>
-#include <cstdint>
-
 namespace coir::threads {
-
-using coir::detail::deadline;
-
-inline constexpr int carriers_max = 4096;
-
-struct scheduler_state {
-  std::atomic<bool> is_on;  ///< the program's threads are fibers
-  int tokens;
-  int kernel_threads_max;
-  run_queue global_queue;
-
-  lock state_lock;  ///< guards changes of carrier states and all down to the next line
-  std::atomic<int> running_count;
-  carrier* idle;
-  bool has_reported_limit;
-
-  std::atomic<carrier*> poller;
-  std::atomic<std::int64_t> poller_until;  ///< when the poller wakes by itself
-  std::atomic<int> ready_count;            ///< fibers in run queues
-  std::atomic<int> is_waking;              ///< a carrier is on its way to ready fibers
-  std::atomic<int> monitor_sleeps;         ///< futex
-  std::atomic<bool> has_monitor;
-
-  lock carriers_lock;
-  std::atomic<int> carrier_count;
-  carrier* carriers[carriers_max];
-
-  lock threads_lock;  ///< guards the list of all threads but the main one
-  thread_fiber* newest;
-  std::atomic<int> live_threads;  ///< that have not ended, the main one included
-  std::atomic<bool> main_has_exited;
-  std::atomic<bool> has_memory_keys;    ///< the program uses pkeys(7): rights are a thread's own
-  std::atomic<bool> accounts_cpu_time;  ///< somebody has asked for a thread's processor time
-};
-
-extern wiped<scheduler_state> sched;
-extern thread_fiber main_thread;
-
-/// The fiber that runs, or null: on kernel threads that are not ours, on a hub, before the start
-/// and in a child that has not started.
-inline thread_fiber* current() noexcept {
-  if (!sched->is_on.load(std::memory_order_relaxed)) return nullptr;
-  thread_fiber* const self = here.self;
-  return self && !self->is_hub ? self : nullptr;
-}
-
-// --- to be called on a fiber ----------------------------------------------------------------------
 
 enum class wake_cause {
   woken,  ///< perhaps without a cause
@@ -103,10 +54,7 @@ void prepare_to_park(thread_fiber& self, bool is_cancellable) noexcept;
 void abandon_park(thread_fiber& self) noexcept;
 /// Step 4; the caller unlinks itself afterwards, and tests its condition whatever the cause.
 wake_cause park(thread_fiber& self, deadline until) noexcept;
-/// True when pthread_cancel has been called for the fiber and it has not forbidden it.
-bool is_cancelled(const thread_fiber& fiber) noexcept;
-/// The same for any thread of the process, by its thread pointer.
-bool is_cancelled(std::uintptr_t thread_pointer) noexcept;
+
 /// Lets others run first, if there are any.
 void yield() noexcept;
 /// After each call of the fiber that did not have to wait: gives way when it has had its time.
@@ -116,6 +64,7 @@ void rejoin_if_stuck() noexcept;
 /// Around a call that is known to block: the fiber keeps its carrier and gives the token away.
 void enter_region() noexcept;
 void leave_region() noexcept;
+
 class region {
  public:
   region() noexcept { enter_region(); }
@@ -123,29 +72,8 @@ class region {
   region(const region&) = delete;
   region& operator=(const region&) = delete;
 };
-/// The processor time of the running fiber since the first such question in this process.
-std::int64_t thread_cpu_time_ns() noexcept;
+
 /// Ends the fiber: `after` runs on another context once this one has left its stack.
 [[noreturn]] void leave_for_good(void (*after)(thread_fiber&) noexcept) noexcept;
-
-// --- any kernel thread ----------------------------------------------------------------------------
-
-/// See above. The caller holds the lock of the list that links the fiber, or knows it otherwise.
-void wake(thread_fiber& fiber) noexcept;
-/// Makes the fiber, if it is parked or about to, look for signals and for its cancellation.
-void interrupt(thread_fiber& fiber) noexcept;
-/// Queues a fiber that was made and not yet run.
-void start_fiber(thread_fiber& fiber) noexcept;
-/// Wakes the poller, which looks at timers and its time limit again.
-void kick_poller() noexcept;
-
-// --- for the parts of the scheduler ---------------------------------------------------------------
-
-/// The first thing on every context after a switch.
-void finish_switch() noexcept;
-/// What a hub does for ever.
-[[noreturn]] void run_hub() noexcept;
-/// Takes the token of `c`, whose switch counter must still be `switches`; true when it did.
-bool take_token_from(carrier& c, std::uint64_t switches, std::uint16_t hog_rounds) noexcept;
 
 }  // namespace coir::threads

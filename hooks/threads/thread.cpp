@@ -1,14 +1,18 @@
 #include "hooks/threads/thread.hpp"
 
-#include "hooks/threads/descriptors.hpp"
+#include "hooks/threads/counters.hpp"
+#include "hooks/threads/hub.hpp"
 #include "hooks/threads/machine.hpp"
 #include "hooks/threads/monitor.hpp"
 #include "hooks/threads/parking_lot.hpp"
-#include "hooks/threads/report.hpp"
+#include "hooks/threads/poller.hpp"
+#include "hooks/threads/runtime_descriptors.hpp"
+#include "hooks/threads/scheduler.hpp"
 #include "hooks/threads/settings.hpp"
 #include "hooks/threads/signals.hpp"
 #include "hooks/threads/thread_memory.hpp"
 #include "hooks/threads/timers.hpp"
+#include "hooks/threads/tokens.hpp"
 #include "runtime/kernel/report.hpp"
 
 #include <cerrno>
@@ -210,7 +214,7 @@ const char* try_start(thread_maker maker) noexcept {
   if (const char* why = prepare_switching()) return why;
   use_layout(found);
   if (!wipe_everything()) return "this kernel cannot wipe memory on fork (Linux 4.14)";
-  if (start_descriptors() < 0) return "no descriptor is left for an epoll";
+  if (start_poller() < 0) return "no descriptor is left for an epoll";
   const thread_memory former = here.self ? here.self->memory : thread_memory{};
   new (&main_thread) thread_fiber;
   main_thread.memory = former;
@@ -221,8 +225,10 @@ const char* try_start(thread_maker maker) noexcept {
   if (!start_signals()) return "the program's signal handlers cannot be taken over";
   // One allocator arena for each that can run, not one for each thread.
   ::mallopt(M_ARENA_MAX, 2 * sched->tokens);
-  if (!make_first_carrier(maker)) return "there is no memory";
-  prepare_signal_stack(*main_thread.on);
+  carrier* const first = make_first_carrier(maker, &run_hub);
+  if (!first) return "there is no memory";
+  get_token(*first);
+  prepare_signal_stack();
   sched->is_on.store(true, std::memory_order_seq_cst);
   // A kernel thread made by libc, so that libc no longer takes the process for one with one thread.
   if (start_monitor() != 0) {

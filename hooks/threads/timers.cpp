@@ -1,5 +1,7 @@
 #include "hooks/threads/timers.hpp"
 
+#include "hooks/threads/poller_kick.hpp"
+#include "hooks/threads/ready.hpp"
 #include "runtime/reactor/timer_wheel.hpp"
 
 namespace coir::threads {

@@ -1,7 +1,7 @@
 /// The deadlines of parked fibers: one timing wheel for the process, with a lock.
 #pragma once
 
-#include "hooks/threads/scheduler.hpp"
+#include "hooks/threads/state.hpp"
 
 namespace coir::threads {
 
