@@ -396,8 +396,8 @@ int main(void) { printf("%d\n", fac(6)); return 7; }
 END
     gcc -g -O0 g.c -o g
     # ptrace(2) is for the kernel thread that attached: a tracer that has threads keeps the kernel's
-    COIR_MODE=thread timeout 60 gdb -nx -batch -ex 'break fac if n == 1' -ex run -ex bt -ex 'print n + 41' -ex c \
-      ./g > out 2>&1 || echo gdb $?
+    COIR_MODE=thread timeout 60 gdb -nx -batch -ex 'break fac if n == 1' -ex run -ex bt \
+      -ex 'print n + 41' -ex c ./g > out 2>&1 || echo gdb $?
     grep -e '^\$1' -e '^#[0-9] .*fac (n=' -e '^720' -e 'exited with code' out |
       sed -e 's/0x[0-9a-f]*//' -e 's/process [0-9]*/process/'
     """,
