@@ -41,8 +41,8 @@
 namespace coir::hooks {
 
 /// True when a hooked call is to cooperate: the thread is a worker, and the running fiber has no
-/// `off` scope open; or it is itself a fiber of the preload library. Any thread, before constructors
-/// too; in a forked child the thread is no worker any more.
+/// `off` scope open; or it is itself a fiber of the preload library. Any thread, before
+/// constructors too; in a forked child the thread is no worker any more.
 bool on_fiber() noexcept;
 /// The same in a call that is a cancellation point: ends the thread when it has been cancelled.
 bool on_fiber_or_cancelled();

@@ -1,5 +1,5 @@
-// The list of a process's own descriptors in /proc/self/fd, from which programs close or count them:
-// the runtime's own are left out, as everywhere.
+// The list of a process's own descriptors in /proc/self/fd, from which programs close or count
+// them: the runtime's own are left out, as everywhere.
 #include "hooks/preload/preload.hpp"
 #include "hooks/threads/descriptors.hpp"
 

@@ -2,8 +2,8 @@
 // tables are read at the end of a thread.
 #include "hooks/threads/thread.hpp"
 #include "hooks/preload/preload.hpp"
-#include "hooks/threads/parking_lot.hpp"
 #include "hooks/threads/counters.hpp"
+#include "hooks/threads/parking_lot.hpp"
 #include "hooks/threads/signals.hpp"
 
 #include <pthread.h>

@@ -1,5 +1,5 @@
-/// pthread_cancel for threads that are fibers. libc notes a cancellation in the word of the thread; a
-/// park looks at it, and a call of libc's is interrupted by libc's own signal.
+/// pthread_cancel for threads that are fibers. libc notes a cancellation in the word of the thread;
+/// a park looks at it, and a call of libc's is interrupted by libc's own signal.
 #pragma once
 
 #include "hooks/threads/signal_mask.hpp"

@@ -12,8 +12,9 @@ namespace coir::threads {
 /// How carriers and the monitor are made: libc's own pthread_create.
 using thread_maker = int (*)(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*);
 
-/// Makes a carrier of the running kernel thread, whose context becomes the first fiber. The contexts
-/// of this carrier and of those to come begin in `hub`, which does not return. Null without memory.
+/// Makes a carrier of the running kernel thread, whose context becomes the first fiber. The
+/// contexts of this carrier and of those to come begin in `hub`, which does not return. Null
+/// without memory.
 carrier* make_first_carrier(thread_maker maker, void (*hub)() noexcept) noexcept;
 
 /// Makes one more carrier, which holds the token that the caller has taken for it.

@@ -1,5 +1,5 @@
-/// Waiting for descriptors: a fiber links itself where the poller finds it, and parks. How that works
-/// is in descriptor_slots.hpp.
+/// Waiting for descriptors: a fiber links itself where the poller finds it, and parks. How that
+/// works is in descriptor_slots.hpp.
 #pragma once
 
 #include "hooks/threads/descriptor_slots.hpp"

@@ -1,5 +1,5 @@
-/// The kick: an eventfd in the epoll that ends the sleep of the poller, for work, an earlier timer or
-/// a signal. Kicks that come before the poller has heard the first are one.
+/// The kick: an eventfd in the epoll that ends the sleep of the poller, for work, an earlier timer
+/// or a signal. Kicks that come before the poller has heard the first are one.
 #pragma once
 
 namespace coir::threads {

@@ -34,8 +34,8 @@ void poll_as_poller(carrier& c) noexcept {
   const deadline announced = next_timer();
   sched->poller_until.store(announced, std::memory_order_seq_cst);
   sched->state_lock.release();
-  // Whoever arms a timer or queues a fiber after this look sees the poller and kicks it. It must not
-  // sleep longer than it has announced: the announced timer may be gone by now, and one that is
+  // Whoever arms a timer or queues a fiber after this look sees the poller and kicks it. It must
+  // not sleep longer than it has announced: the announced timer may be gone by now, and one that is
   // armed between the two would kick nobody.
   const deadline until = std::min(announced, next_timer());
   const bool has_work =

@@ -1,5 +1,5 @@
-/// The descriptors of the runtime itself: the epoll and the eventfd that wakes its poller. They lie at
-/// the top of the descriptor table, and the hooks of close() and its kin do as if they were not
+/// The descriptors of the runtime itself: the epoll and the eventfd that wakes its poller. They lie
+/// at the top of the descriptor table, and the hooks of close() and its kin do as if they were not
 /// there.
 #pragma once
 

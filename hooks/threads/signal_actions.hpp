@@ -1,5 +1,5 @@
-/// What the program has set for each signal. For what it handles itself the kernel calls our handler,
-/// and the table here knows the program's.
+/// What the program has set for each signal. For what it handles itself the kernel calls our
+/// handler, and the table here knows the program's.
 #pragma once
 
 #include "hooks/threads/signal_set.hpp"

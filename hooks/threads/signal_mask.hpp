@@ -1,6 +1,7 @@
-/// Signal masks, which are a fiber's own. A carrier takes over the mask of the fiber that it switches
-/// to, if it has another; the poller sleeps with what all fibers block, idle carriers with everything
-/// blocked. So a signal that all block stays pending in the kernel, for sigwait and signalfd.
+/// Signal masks, which are a fiber's own. A carrier takes over the mask of the fiber that it
+/// switches to, if it has another; the poller sleeps with what all fibers block, idle carriers with
+/// everything blocked. So a signal that all block stays pending in the kernel, for sigwait and
+/// signalfd.
 #pragma once
 
 #include "hooks/threads/carrier.hpp"

@@ -1,6 +1,6 @@
-/// Whose signal it is, and how that fiber learns of it. One for the process goes to the main thread if
-/// that does not block it, as the kernel prefers it too, else to the running fiber, else to any other
-/// that does not block it.
+/// Whose signal it is, and how that fiber learns of it. One for the process goes to the main thread
+/// if that does not block it, as the kernel prefers it too, else to the running fiber, else to any
+/// other that does not block it.
 #pragma once
 
 #include "hooks/threads/signal_set.hpp"

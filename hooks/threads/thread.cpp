@@ -35,7 +35,7 @@ namespace {
 
 constinit bool has_tried = false;  // in this process; a child of a fork tries again
 
-// --- the end of a thread ----------------------------------------------------------------------------
+// --- the end of a thread -------------------------------------------------------------------------
 
 /// Runs the destructors of thread-specific values as libc does: up to four rounds.
 void run_key_destructors(std::uintptr_t pointer) noexcept(false) {
@@ -130,7 +130,7 @@ void after_end(thread_fiber& thread) noexcept {
   std::exit(0);
 }
 
-// --- the start of a thread --------------------------------------------------------------------------
+// --- the start of a thread -----------------------------------------------------------------------
 
 /// Calls the thread's function inside what libc unwinds to at pthread_exit and pthread_cancel.
 void call_function(thread_fiber& self) noexcept(false) {
@@ -201,7 +201,7 @@ wanted_thread read_attributes(const pthread_attr_t* attributes) noexcept {
   return wanted;
 }
 
-// --- the start of the runtime -----------------------------------------------------------------------
+// --- the start of the runtime --------------------------------------------------------------------
 
 bool wipe_everything() noexcept {
   return sched.wipe_on_fork() && start_timers() && start_parking_lot() && start_counting() &&

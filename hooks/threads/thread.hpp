@@ -25,8 +25,8 @@ pthread_t handle_of(const thread_fiber& thread) noexcept;
 /// pthread_create(3) on a fiber.
 int create(pthread_t* handle, const pthread_attr_t* attributes, void* (*function)(void*),
            void* argument) noexcept;
-/// pthread_join(3) and its kin; a deadline of 0 tries only (EBUSY). A positive errno, ECANCELED when
-/// the caller is cancelled.
+/// pthread_join(3) and its kin; a deadline of 0 tries only (EBUSY). A positive errno, ECANCELED
+/// when the caller is cancelled.
 int join(thread_fiber& thread, void** result, coir::detail::deadline until) noexcept;
 int detach(thread_fiber& thread) noexcept;
 /// What is left to do when the function of the main thread calls pthread_exit.

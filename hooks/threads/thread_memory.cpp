@@ -73,7 +73,7 @@ pid_t new_tid() noexcept {
   return tid;
 }
 
-// --- libc's list of threads, which dlopen, dlclose, setuid and debuggers walk ----------------------
+// --- libc's list of threads, which dlopen, dlclose, setuid and debuggers walk --------------------
 
 class lists_guard {
  public:
@@ -111,7 +111,7 @@ void unlink(libc_list& entry) noexcept {
   entry.prev->next = entry.next;
 }
 
-// --- memory ---------------------------------------------------------------------------------------
+// --- memory --------------------------------------------------------------------------------------
 
 idle_threads* class_of(std::size_t bytes) noexcept {
   for (idle_threads& c : memory_of_threads->idle) {

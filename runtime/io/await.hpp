@@ -69,9 +69,9 @@ void note_dry(int fd) noexcept;
 /// To be called after each call that did not have to wait: the fairness budget.
 void count_call() noexcept;
 
-/// Calls `attempt(fd)` until it does not say -EAGAIN, awaiting `events` in between. Some descriptors
-/// call themselves ready when they are not (a unix datagram socket whose receiver's queue is full):
-/// after several such answers it looks again only now and then.
+/// Calls `attempt(fd)` until it does not say -EAGAIN, awaiting `events` in between. Some
+/// descriptors call themselves ready when they are not (a unix datagram socket whose receiver's
+/// queue is full): after several such answers it looks again only now and then.
 template <class Attempt>
 ssize_t cooperate(short events, patience& left, Attempt attempt) noexcept {
   constexpr int answers_believed = 8;  // rivals for one descriptor cause some, too

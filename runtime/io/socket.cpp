@@ -12,7 +12,8 @@ namespace {
 using detail::operation;
 using detail::operation_kind;
 
-/// `call(fd, flags)` with MSG_DONTWAIT, cooperatively unless the caller's own flags say not to wait.
+/// `call(fd, flags)` with MSG_DONTWAIT, cooperatively unless the caller's own flags say not to
+/// wait.
 template <class Call>
 ssize_t transfer(short events, int flags, patience& left, Call call) noexcept {
   if (flags & MSG_DONTWAIT) {

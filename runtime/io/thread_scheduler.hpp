@@ -52,8 +52,8 @@ class COIR_API thread_scheduler {
   /// The lowest descriptor from `first` to `last` that is the scheduler's own, which the program
   /// neither sees nor closes; -1 when there is none. Any thread.
   virtual int hidden_descriptor(unsigned first, unsigned last) noexcept = 0;
-  /// Gives the caller another signal mask for one call, and `old` the one it had. Until close, every
-  /// wait ends with -EINTR once a handler has run. True when one ran at once.
+  /// Gives the caller another signal mask for one call, and `old` the one it had. Until close,
+  /// every wait ends with -EINTR once a handler has run. True when one ran at once.
   virtual bool open_mask_window(const sigset_t& mask, sigset_t& old) noexcept = 0;
   virtual void close_mask_window(const sigset_t& old) noexcept = 0;
   /// Ends the thread, by unwinding, when pthread_cancel was called for it and it allows that.
