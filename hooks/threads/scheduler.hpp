@@ -27,6 +27,15 @@
 ///   6  When a fiber is queued and a token is free, somebody is on the way to take it (is_waking),
 ///      and clears is_waking on every path.
 ///
+/// Parts, lowest first; each needs only those before it:
+///   machine, libc_layout, settings, lock, wiped, thread_fiber, run_queue, carrier, counters, state
+///   thread_memory; monitor_call, poller_kick: waking the two that sleep elsewhere
+///   signal_mask; carriers: how they are made; tokens: who may run
+///   ready: wake(); timers; descriptor_slots, poller: what wakes fibers
+///   signal_actions, _queue, _routing, _handlers; cancellation
+///   switch; pick; scheduler: this one; rest, hub: what a carrier does without a fiber
+///   descriptors, parking_lot: where fibers wait; signals, monitor, thread: the whole
+///
 /// Rejected: to hand a whole worker over (what owns something exclusively needs a claim at every
 /// entry into the runtime); a ring per carrier (the kernel completes operations on the thread that
 /// submitted them, and a stuck one never does).

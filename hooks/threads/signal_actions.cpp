@@ -22,7 +22,7 @@ constinit program_action actions[signals_max + 1]{};
 constinit std::atomic<bool> has_taken_over{false};
 
 void (*restorer)() = nullptr;
-long_handler handler_of_all = nullptr;
+constinit long_handler handler_of_all = nullptr;
 
 void take_over(int signal, const kernel_action& wanted) noexcept {
   program_action& entry = actions[signal];
@@ -96,7 +96,7 @@ bool is_function(void (*handler)(int)) noexcept { return handler != SIG_DFL && h
 int change_action(int signal, const kernel_action* next, kernel_action* old) noexcept {
   if (signal < 1 || signal > signals_max || (reserved_signals & bit_of(signal))) return -EINVAL;
   if (next && (unblockable_signals & bit_of(signal))) return -EINVAL;
-  const bool is_known = threads::is_taken_over(signal);
+  const bool is_known = is_taken_over(signal);
   kernel_action before;
   if (is_known) {
     before = action_of(signal);
