@@ -32,6 +32,8 @@ class preloaded_threads final : public io::thread_scheduler {
   int sleep_until(detail::deadline until) noexcept override {
     threads::thread_fiber& self = *threads::current();
     threads::count(threads::counter::sleeps);
+    // A handler that runs between two parks ends the sleep as well.
+    const threads::handler_watch watch(self);
     for (;;) {
       threads::prepare_to_park(self, true);
       switch (threads::park(self, until)) {
@@ -67,12 +69,12 @@ class preloaded_threads final : public io::thread_scheduler {
     threads::thread_fiber& self = *threads::current();
     self.has_run_handler = false;
     self.restarts_calls = false;
-    self.is_mask_window_open = true;
+    self.is_watching_handlers = true;
     ::pthread_sigmask(SIG_SETMASK, &mask, &old);
     return self.has_run_handler;
   }
   void close_mask_window(const sigset_t& old) noexcept override {
-    threads::current()->is_mask_window_open = false;
+    threads::current()->is_watching_handlers = false;
     ::pthread_sigmask(SIG_SETMASK, &old, nullptr);
   }
   void test_cancel() override {

@@ -100,6 +100,7 @@ sighandler_t set_handler(int signal, sighandler_t handler, int flags) noexcept {
 /// Parks until a handler has run, with `blocked` as the mask meanwhile.
 int wait_for_handler(thread_fiber& self, signal_set blocked) {
   const signal_set usual = self.blocked;
+  const threads::handler_watch watch(self);
   threads::prepare_to_park(self, true);
   // Inside the runtime section no handler runs until the fiber is parked.
   threads::exchange_mask(self, blocked);

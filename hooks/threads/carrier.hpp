@@ -25,6 +25,7 @@ struct alignas(64) carrier {
   std::atomic<std::uint64_t> switches;  ///< the monitor sees by it that it moves
   std::atomic<bool> runs_fiber;         ///< false while its hub runs
   thread_fiber* running;
+  std::int64_t polled_ns;     ///< when it has looked for events last, about
   unsigned picks;             ///< fibers taken from queues
   std::uint64_t kernel_mask;  ///< the signal mask that it has in the kernel
 

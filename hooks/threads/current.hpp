@@ -2,7 +2,7 @@
 #pragma once
 
 #include <atomic>
-#include <csignal>
+#include <cstdint>
 
 namespace coir::threads {
 
@@ -14,6 +14,7 @@ struct per_thread {
   thread_fiber* self = nullptr;  ///< null on a kernel thread that is not ours
   int critical = 0;              ///< runtime sections that are open: signals wait for their end
   volatile bool has_deferred_signals = false;  ///< some came meanwhile
+  std::atomic<std::uint64_t> deferred_here{};  ///< on a native thread: which
 };
 
 extern __thread per_thread here __attribute__((tls_model("initial-exec"), visibility("hidden")));

@@ -174,6 +174,15 @@ int wake_waiters(int fd, std::uint32_t events) noexcept {
   return woken;
 }
 
+void prefetch_slot(int fd) noexcept {
+  if (const slot* const s = slot_of(fd)) __builtin_prefetch(s);
+}
+
+void prefetch_waiter(int fd) noexcept {
+  const slot* const s = slot_of(fd);
+  if (s && s->first) __builtin_prefetch(s->first);
+}
+
 bool has_armed_descriptors() noexcept {
   return descriptors->armed.load(std::memory_order_relaxed) > 0;
 }

@@ -38,6 +38,9 @@ int link_wait(descriptor_wait& w) noexcept;
 void unlink_wait(descriptor_wait& w) noexcept;
 /// Wakes those who wait for any of what the epoll has told; how many.
 int wake_waiters(int fd, std::uint32_t events) noexcept;
+/// Fetch what wake_waiters is about to read: the slot, then its first wait.
+void prefetch_slot(int fd) noexcept;
+void prefetch_waiter(int fd) noexcept;
 /// True while somebody waits for a descriptor.
 bool has_armed_descriptors() noexcept;
 

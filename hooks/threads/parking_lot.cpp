@@ -15,9 +15,12 @@ constexpr std::size_t buckets_count = 8192;
 constexpr std::uint32_t was_woken = 1;
 constexpr std::uint32_t was_cancelled = 2;  ///< and was still linked then
 
+struct bucket;
+
 /// On the stack of the one that waits.
 struct lot_waiter {
-  const void* address = nullptr;  ///< null: not linked any more
+  std::atomic<bucket*> home{nullptr};  ///< whose list it is in, or was in last
+  const void* address = nullptr;       ///< null: not linked any more
   std::uint32_t bits = 0;
   thread_fiber* fiber = nullptr;       ///< null: a native thread, which sleeps on `word`
   std::uintptr_t native = 0;           ///< its thread pointer, when it is cancellable
@@ -45,6 +48,7 @@ bucket& bucket_of(const void* address) noexcept {
 }
 
 void push(bucket& b, lot_waiter& w) noexcept {
+  w.home.store(&b, std::memory_order_relaxed);
   w.next = nullptr;
   w.prev = b.last;
   (b.last ? b.last->next : b.first) = &w;
@@ -60,23 +64,19 @@ void remove(bucket& b, lot_waiter& w) noexcept {
 }
 
 /// True when the waiter was still linked: nobody has woken it. It may have been moved to another
-/// address meanwhile.
-bool unlink(lot_waiter& w, const void* address) noexcept {
-  for (const void* at = address;;) {
-    bucket& b = bucket_of(at);
-    const guard hold(b.guard_of_list);
-    const void* const now_at = w.address;
-    if (!now_at) return false;
-    if (&bucket_of(now_at) != &b) {
-      at = now_at;
-      continue;
-    }
-    remove(b, w);
+/// list meanwhile. Whoever woke it holds the lock of that list until it is done with the waiter.
+bool unlink(lot_waiter& w) noexcept {
+  for (;;) {
+    bucket* const b = w.home.load(std::memory_order_relaxed);
+    const guard hold(b->guard_of_list);
+    if (w.home.load(std::memory_order_relaxed) != b) continue;
+    if (!w.address) return false;
+    remove(*b, w);
     return true;
   }
 }
 
-lot_result wait_natively(lot_waiter& w, const void* address, const lot_options& options) noexcept {
+lot_result wait_natively(lot_waiter& w, const lot_options& options) noexcept {
   for (;;) {
     std::uint32_t word = w.word.load(std::memory_order_acquire);
     if (word == was_woken) break;
@@ -85,20 +85,20 @@ lot_result wait_natively(lot_waiter& w, const void* address, const lot_options& 
       if (!is_cancelled(w.native)) w.word.compare_exchange_strong(word, 0);  // it is disabled
     }
     if (w.native && is_cancelled(w.native))
-      return unlink(w, address) ? lot_result::cancelled : lot_result::woken;
+      return unlink(w) ? lot_result::cancelled : lot_result::woken;
     if (options.until != coir::detail::never && coir::detail::now_ns() >= options.until)
-      return unlink(w, address) ? lot_result::timed_out : lot_result::woken;
+      return unlink(w) ? lot_result::timed_out : lot_result::woken;
     if (word == 0) kernel::futex_wait_until(&w.word, 0, options.until);
   }
   // The waker holds the lock until it is done with the waiter.
-  unlink(w, address);
+  unlink(w);
   return lot_result::woken;
 }
 
-lot_result wait_on_fiber(lot_waiter& w, const void* address, const lot_options& options) noexcept {
+lot_result wait_on_fiber(lot_waiter& w, const lot_options& options) noexcept {
   count(counter::address_parks);
   const wake_cause cause = park(*w.fiber, options.until);
-  if (!unlink(w, address)) return lot_result::woken;
+  if (!unlink(w)) return lot_result::woken;
   switch (cause) {
     case wake_cause::woken:
       return lot_result::woken;
@@ -152,9 +152,9 @@ lot_result wait_at(const void* address, const lot_options& options,
   }
   if (!must_wait(argument)) {
     if (w.fiber) abandon_park(*w.fiber);
-    return unlink(w, address) ? lot_result::refused : lot_result::woken;
+    return unlink(w) ? lot_result::refused : lot_result::woken;
   }
-  return w.fiber ? wait_on_fiber(w, address, options) : wait_natively(w, address, options);
+  return w.fiber ? wait_on_fiber(w, options) : wait_natively(w, options);
 }
 
 int wake_at(const void* address, int how_many, std::uint32_t bits, bool is_ordered) noexcept {

@@ -8,18 +8,26 @@ namespace coir::threads {
 namespace {
 
 constexpr unsigned picks_between_polls = 64;
-constexpr unsigned picks_between_timer_looks = 8;
+// Fibers that run long before they park would make events wait for a long time.
+constexpr std::int64_t poll_period_ns = 200'000;
+constexpr unsigned picks_between_looks = 8;
 constexpr unsigned picks_between_global_looks = 32;
+
+/// For timers, and for events when it is time.
+void look_around(carrier& c, bool is_time) noexcept {
+  const std::int64_t now = coir::detail::now_ns();
+  if (is_time || now - c.polled_ns > poll_period_ns) {
+    c.polled_ns = now;
+    poll_descriptors_now();
+  }
+  expire_timers();
+}
 
 }  // namespace
 
 thread_fiber* take_near(carrier& c) noexcept {
   const unsigned pick = ++c.picks;
-  if (pick % picks_between_polls == 0) {
-    look_for_events();
-  } else if (pick % picks_between_timer_looks == 0) {
-    expire_timers();
-  }
+  if (pick % picks_between_looks == 0) look_around(c, pick % picks_between_polls == 0);
   thread_fiber* found = nullptr;
   if (pick % picks_between_global_looks == 0) found = sched->global_queue.pop();
   if (!found) found = c.queue.pop();

@@ -18,6 +18,8 @@ constexpr int events_per_poll = 128;
 constexpr std::uint64_t kick_tag = ~std::uint64_t{0};
 
 int handle(const epoll_event* events, int count) noexcept {
+  for (int i = 0; i < count; ++i) prefetch_slot(static_cast<int>(events[i].data.u64));
+  for (int i = 0; i < count; ++i) prefetch_waiter(static_cast<int>(events[i].data.u64));
   int woken = 0;
   for (int i = 0; i < count; ++i)
     if (events[i].data.u64 != kick_tag)

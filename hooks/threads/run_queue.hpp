@@ -28,12 +28,24 @@ class run_queue {
     thread_fiber* const first = head_;
     if (!first) return nullptr;
     head_ = first->next;
-    if (!head_) tail_ = nullptr;
+    if (head_) {
+      prefetch(*head_);
+    } else {
+      tail_ = nullptr;
+    }
     set_count(size() - 1);
     return first;
   }
 
  private:
+  /// With many fibers each switch meets a stack that has left the cache.
+  static void prefetch(const thread_fiber& fiber) noexcept {
+    const auto* const stack = static_cast<const char*>(fiber.stack_pointer);
+    __builtin_prefetch(stack);
+    __builtin_prefetch(stack + 64);
+    __builtin_prefetch(stack + 128);
+    __builtin_prefetch(&fiber.timer);
+  }
   void set_count(int n) noexcept { count_.store(n, std::memory_order_relaxed); }
 
   lock lock_;

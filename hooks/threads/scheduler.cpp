@@ -32,7 +32,7 @@ void prepare_to_park(thread_fiber& self, bool is_cancellable) noexcept {
   enter_runtime();
   self.timed_out = false;
   self.is_cancellable.store(is_cancellable, std::memory_order_relaxed);
-  if (!self.is_mask_window_open) {
+  if (!self.is_watching_handlers) {
     self.has_run_handler = false;
     self.restarts_calls = true;
   }
@@ -48,7 +48,7 @@ wake_cause park(thread_fiber& self, deadline until) noexcept {
   arm_timer(self, until);
   const bool must_not_wait =
       self.state.load(std::memory_order_seq_cst) == park_state::notified || has_signal(self) ||
-      (self.is_mask_window_open && self.has_run_handler) ||
+      (self.is_watching_handlers && self.has_run_handler) ||
       (self.is_cancellable.load(std::memory_order_relaxed) && is_cancelled(self));
   if (must_not_wait) {
     self.state.store(park_state::running, std::memory_order_relaxed);

@@ -64,6 +64,26 @@ void abandon_park(thread_fiber& self) noexcept;
 /// Step 4; the caller unlinks itself afterwards, and tests its condition whatever the cause.
 wake_cause park(thread_fiber& self, deadline until) noexcept;
 
+/// While one is open, a signal handler that runs at any moment, not only in a park, ends the next
+/// park of its fiber: for calls that several parks make up.
+class handler_watch {
+ public:
+  explicit handler_watch(thread_fiber& self) noexcept
+      : self_(self), was_open_(self.is_watching_handlers) {
+    if (was_open_) return;
+    self.has_run_handler = false;
+    self.restarts_calls = true;
+    self.is_watching_handlers = true;
+  }
+  ~handler_watch() { self_.is_watching_handlers = was_open_; }
+  handler_watch(const handler_watch&) = delete;
+  handler_watch& operator=(const handler_watch&) = delete;
+
+ private:
+  thread_fiber& self_;
+  bool was_open_;
+};
+
 /// Lets others run first, if there are any.
 void yield() noexcept;
 /// After each call of the fiber that did not have to wait: gives way when it has had its time.

@@ -56,7 +56,8 @@ void run_pending_handlers_now(thread_fiber& self) noexcept {
     const signal_set due = self.pending.load(std::memory_order_acquire) & ~self.blocked;
     if (due == 0) return;
     const int signal = std::countr_zero(due) + 1;
-    run_on_fiber(self, signal, take_pending(self, signal));
+    siginfo_t info;
+    if (take_pending(self, signal, info)) run_on_fiber(self, signal, info);
   }
 }
 
@@ -85,6 +86,12 @@ void run_here(thread_fiber& self, int signal, siginfo_t* info, void* context) {
   __builtin_memcpy(&frame->uc_sigmask, &outside, sizeof outside);
 }
 
+void run_natively(int signal, siginfo_t* info, void* context) {
+  const kernel_action action = action_of(signal);
+  reset_if_asked(signal, action);
+  if (is_function(action.handler)) call_handler(action, signal, info, context);
+}
+
 void call_handler(const kernel_action& action, int signal, siginfo_t* info,
                   void* context) noexcept(false) {
   const auto handler = reinterpret_cast<long_handler>(reinterpret_cast<void*>(action.handler));
@@ -98,7 +105,17 @@ void call_handler(const kernel_action& action, int signal, siginfo_t* info,
 void deliver_deferred_signals() noexcept {
   here.has_deferred_signals = false;
   thread_fiber* const self = here.self;
-  if (!self || self->is_hub) return;
+  if (!self) {
+    signal_set due = here.deferred_here.exchange(0, std::memory_order_relaxed);
+    for (; due != 0; due &= due - 1) {
+      const int signal = std::countr_zero(due) + 1;
+      siginfo_t info = info_of(signal);
+      ucontext_t context{};
+      run_natively(signal, &info, &context);
+    }
+    return;
+  }
+  if (self->is_hub) return;
   route_process_signals();
   // A fiber that is on its way into a park runs them when it is out of it.
   if (self->state.load(std::memory_order_relaxed) == park_state::running)

@@ -26,6 +26,8 @@ void set_signal_mask(thread_fiber& self, signal_set blocked) noexcept;
 
 /// In the kernel's signal frame, on the fiber whose signal it is.
 void run_here(thread_fiber& self, int signal, siginfo_t* info, void* context);
+/// As without the runtime: on a native thread, and in a child that has not started.
+void run_natively(int signal, siginfo_t* info, void* context);
 /// Only calls it, on the stack that the fiber has given for that.
 void call_handler(const kernel_action& action, int signal, siginfo_t* info,
                   void* context) noexcept(false);

@@ -26,9 +26,8 @@ struct queue_state {
 constinit wiped<queue_state> waiting_signals{};
 constinit siginfo_t last_info[signals_max + 1]{};
 
-/// Takes the oldest one of a number that waits for the fiber; `is_last` when none is left then.
-bool dequeue_signal(const thread_fiber& target, int signal, siginfo_t& info,
-                    bool& is_last) noexcept {
+/// Takes the oldest one of a number that waits for the fiber, and its bit when none is left then.
+bool dequeue_signal(thread_fiber& target, int signal, siginfo_t& info) noexcept {
   const guard hold(waiting_signals->guard_of_queue);
   queued_signal* oldest = nullptr;
   int waiting = 0;
@@ -37,7 +36,7 @@ bool dequeue_signal(const thread_fiber& target, int signal, siginfo_t& info,
     ++waiting;
     if (!oldest || entry.order < oldest->order) oldest = &entry;
   }
-  is_last = waiting <= 1;
+  if (waiting <= 1) target.pending.fetch_and(~bit_of(signal), std::memory_order_relaxed);
   if (!oldest) return false;
   info = oldest->info;
   oldest->target = nullptr;
@@ -48,22 +47,29 @@ bool dequeue_signal(const thread_fiber& target, int signal, siginfo_t& info,
 
 void note_info(const siginfo_t& info) noexcept { last_info[info.si_signo] = info; }
 
-bool enqueue_signal(thread_fiber& target, const siginfo_t& info) noexcept {
+siginfo_t info_of(int signal) noexcept { return last_info[signal]; }
+
+bool add_pending(thread_fiber& target, const siginfo_t& info) noexcept {
+  const signal_set bit = bit_of(info.si_signo);
+  if (info.si_signo < first_queued_signal) {
+    target.pending.fetch_or(bit, std::memory_order_seq_cst);
+    return true;
+  }
   const guard hold(waiting_signals->guard_of_queue);
   for (queued_signal& entry : waiting_signals->queue) {
     if (entry.target) continue;
     entry = {&target, ++waiting_signals->next_order, info};
+    target.pending.fetch_or(bit, std::memory_order_seq_cst);
     return true;
   }
   return false;
 }
 
-siginfo_t take_pending(thread_fiber& self, int signal) noexcept {
-  siginfo_t info = last_info[signal];
-  bool is_last = true;
-  if (signal >= first_queued_signal) dequeue_signal(self, signal, info, is_last);
-  if (is_last) self.pending.fetch_and(~bit_of(signal), std::memory_order_relaxed);
-  return info;
+bool take_pending(thread_fiber& self, int signal, siginfo_t& info) noexcept {
+  info = last_info[signal];
+  if (signal >= first_queued_signal && dequeue_signal(self, signal, info)) return true;
+  const signal_set bit = bit_of(signal);
+  return (self.pending.fetch_and(~bit, std::memory_order_acq_rel) & bit) != 0;
 }
 
 bool has_process_signals() noexcept {
@@ -88,7 +94,8 @@ int take_signal(thread_fiber& self, signal_set set, siginfo_t* info) noexcept {
   signal_set shared = waiting_signals->process_pending.load(std::memory_order_acquire) & set;
   for (; own != 0; own &= own - 1) {
     const int signal = std::countr_zero(own) + 1;
-    const siginfo_t found = take_pending(self, signal);
+    siginfo_t found;
+    if (!take_pending(self, signal, found)) continue;
     if (info) *info = found;
     return signal;
   }

@@ -13,10 +13,11 @@ inline constexpr int first_queued_signal = 34;  // SIGRTMIN: libc keeps two
 
 /// The last one of its number, which what waits unqueued is taken for.
 void note_info(const siginfo_t& info) noexcept;
-/// False when there is no room.
-bool enqueue_signal(thread_fiber& target, const siginfo_t& info) noexcept;
-/// Takes a signal out of `pending`, unless more of its number are queued.
-siginfo_t take_pending(thread_fiber& self, int signal) noexcept;
+siginfo_t info_of(int signal) noexcept;
+/// Puts a signal into `pending` of a fiber; false when there is no room to queue it.
+bool add_pending(thread_fiber& target, const siginfo_t& info) noexcept;
+/// Takes one of a number out of it; false when there is none any more.
+bool take_pending(thread_fiber& self, int signal, siginfo_t& info) noexcept;
 
 /// Signals for the process that came where they could not be passed on.
 bool has_process_signals() noexcept;

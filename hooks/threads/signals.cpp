@@ -29,9 +29,13 @@ void on_signal(int signal, siginfo_t* info, void* context) {
   thread_fiber* const self = here.self;
   if (!sched->is_on.load(std::memory_order_relaxed) || !self || is_vfork_child(*self)) {
     // A native thread, a child that has not started, or one of a vfork: as without us.
-    const kernel_action action = action_of(signal);
-    reset_if_asked(signal, action);
-    if (is_function(action.handler)) call_handler(action, signal, info, context);
+    if (!self && here.critical > 0 && !is_fault(signal, *info)) {
+      note_info(*info);
+      here.deferred_here.fetch_or(bit_of(signal), std::memory_order_relaxed);
+      here.has_deferred_signals = true;
+    } else {
+      run_natively(signal, info, context);
+    }
     errno = saved_errno;
     return;
   }
@@ -45,7 +49,8 @@ void on_signal(int signal, siginfo_t* info, void* context) {
     if (is_only_poke && !(waiting & bit_of(signal))) return;
     if (may_run_here && accepts(*self, signal)) {
       siginfo_t own = *info;
-      if (is_only_poke) own = take_pending(*self, signal);
+      // Another look, for the fiber may be taking it at this moment.
+      if (is_only_poke && !take_pending(*self, signal, own)) return;
       run_here(*self, signal, &own, context);
       run_pending_handlers(*self);
     } else {
@@ -92,8 +97,7 @@ int send_signal(thread_fiber& fiber, int signal, const sigval* value) noexcept {
     info.si_value = *value;
   }
   note_info(info);
-  if (signal >= first_queued_signal && !enqueue_signal(fiber, info)) return EAGAIN;
-  fiber.pending.fetch_or(bit_of(signal), std::memory_order_seq_cst);
+  if (!add_pending(fiber, info)) return EAGAIN;
   if (&fiber == here.self) {
     run_pending_handlers(fiber);
   } else {

@@ -40,23 +40,29 @@ struct thread_memory {
   std::size_t guard_bytes = 0;
 };
 
-struct thread_fiber {
-  // What a switch touches.
+struct alignas(64) thread_fiber {
+  // What every switch and wake touches: one cache line.
   void* stack_pointer = nullptr;
   std::uintptr_t thread_pointer = 0;
-  carrier* on = nullptr;               ///< while it runs; to be read again after every switch
-  std::uint64_t blocked = 0;           ///< signal mask: bit n - 1 for signal n
+  carrier* on = nullptr;                 ///< while it runs; to be read again after every switch
+  thread_fiber* next = nullptr;          ///< in a run queue or a pool
+  std::uint64_t blocked = 0;             ///< signal mask: bit n - 1 for signal n
+  std::atomic<std::uint64_t> pending{};  ///< signals sent to it that it has not handled
+  std::atomic<park_state> state{park_state::running};
+  int handler_depth = 0;               ///< signal handlers of the program that it is inside
+  std::uint16_t hog_rounds = 0;        ///< so often still it gives its token away when it resumes
   bool is_hub = false;                 ///< of a carrier's own context, which runs no program code
   bool is_in_region = false;           ///< in a call that is known to block, without a token
   bool timed_out = false;              ///< its timer ended the park
   std::atomic<bool> is_cancellable{};  ///< while parked: a cancellation ends it
   unsigned char calls_in_slice = 0;    ///< fairness budget, see count_call()
-  std::uint16_t hog_rounds = 0;        ///< so often still it gives its token away when it resumes
-  int handler_depth = 0;               ///< signal handlers of the program that it is inside
-  std::int64_t slice_start_ns = 0;     ///< when it made the first of those calls
-  std::atomic<park_state> state{park_state::running};
-  thread_fiber* next = nullptr;    ///< in a run queue or a pool
-  coir::detail::timer_node timer;  ///< of the park
+  bool has_run_handler = false;        ///< of a signal, in this park or since a watch began
+
+  // What a park touches besides.
+  coir::detail::timer_node timer;
+  std::int64_t slice_start_ns = 0;    ///< when it made the first of the calls in its slice
+  bool restarts_calls = true;         ///< all handlers that ran in this park had SA_RESTART
+  bool is_watching_handlers = false;  ///< see handler_watch
 
   // What the program gave it, and what it leaves.
   void* (*function)(void*) = nullptr;
@@ -67,13 +73,9 @@ struct thread_fiber {
   std::uint32_t key_rights = 0;  ///< its PKRU register, once the program has memory keys
   std::int64_t cpu_ns = 0;       ///< processor time, once somebody has asked for any
   std::atomic<int> ending{};
-  std::atomic<thread_fiber*> joins{};    ///< whom it waits for, to find two that join each other
-  std::atomic<std::uint64_t> pending{};  ///< signals sent to it that it has not handled
-  bool has_run_handler = false;          ///< of a signal, in this park or mask window
-  bool is_mask_window_open = false;      ///< in a call with a mask of its own: a handler ends it
-  bool restarts_calls = true;            ///< all that ran in this park had SA_RESTART
-  std::uint64_t processors = 0;          ///< its affinity as the program sees it; 0: the process's
-  stack_t signal_stack = {};             ///< what it has given to sigaltstack
+  std::atomic<thread_fiber*> joins{};  ///< whom it waits for, to find two that join each other
+  std::uint64_t processors = 0;        ///< its affinity as the program sees it; 0: the process's
+  stack_t signal_stack = {};           ///< what it has given to sigaltstack
   char name[16] = {};
 
   thread_memory memory;
