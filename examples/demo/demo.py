@@ -5,6 +5,9 @@ On each backend:
      back on each of them is checked;
   2. fetch gets 20 URLs, each answered after 200 ms, in about the time of one;
   3. the same by host names that take 200 ms each to look up.
+And once, since threads wait in the same way on both:
+  4. a Python server with a thread for each of 200 clients, as it is, under `coir run`: its threads
+     share a few of the kernel's, and every answer is checked.
 Ends with a table and the line "demo: ok", or says what failed and exits with status 1.
 """
 
@@ -22,6 +25,7 @@ from children import Child, Failure, require
 from fetching import (BACKEND_NAMES, DELAY_S, HERE, START_PATIENCE_S, URLS, curl_one_by_one,
                       fetch_and_verify, parse_count, read_description, say, web_server)
 from ring import why_no_io_uring
+from threads import CLIENTS, ROUNDS as THREADS_ROUNDS, threads_as_fibers
 
 CONNECTIONS = 10_000
 ROUNDS = 5
@@ -42,7 +46,7 @@ class Table:
 
     def add(self, step, backend, what, figures, threads):
         """A step that went well."""
-        self.rows.append((step, BACKEND_NAMES[backend], what, f"{figures['bytes']:,}",
+        self.rows.append((step, BACKEND_NAMES.get(backend, backend), what, f"{figures['bytes']:,}",
                           f"{figures['seconds']:.2f} s", threads))
 
     def add_missing(self, backend, why):
@@ -57,7 +61,7 @@ class Table:
 
 
 class Demo:
-    """The three steps, with the programs of one build."""
+    """The four steps, with the programs of one build."""
 
     def __init__(self, build, table):
         self.build = Path(build).resolve()
@@ -131,6 +135,14 @@ class Demo:
         threads = f"1 + {figures['threads'] - 1} look-ups of libcurl"
         self.table.add("3 fetch by name", backend, what, figures, threads)
 
+    def threads(self):
+        """Step 4."""
+        figures = threads_as_fibers(str(self.build / "bin" / "coir"))
+        what = (f"{CLIENTS} connections with a thread each, in Python, {THREADS_ROUNDS} rounds "
+                "under coir run")
+        threads = f"{figures['threads']} on {figures['kernel']} of the kernel"
+        self.table.add("4 threads", "-", what, figures, threads)
+
 
 def listening_port(line, backend):
     """The port in a server's first line, which also tells its backend."""
@@ -190,6 +202,7 @@ def run(build, table):
         demo.echo(backend)
         demo.fetch(backend)
         demo.names(backend, namespaces)
+    demo.threads()
 
 
 def stop_for_signal(number, _):
