@@ -45,7 +45,7 @@ static_assert(sizeof(off_t) == sizeof(off64_t));
 
 /// hook: any descriptor: the ring or an offload thread
 COIR_HOOK ssize_t pread(int fd, void* data, size_t size, off_t offset) {
-  if (!on_fiber_or_cancelled()) return real::pread(fd, data, size, offset);
+  if (!on_fiber_or_cancelled(family::file)) return real::pread(fd, data, size, offset);
   return finish(io::pread(fd, data, size, offset, io::posix_manners));
 }
 COIR_HOOK ssize_t pread64(int, void*, size_t, off64_t) COIR_HOOK_ALIAS(pread);
@@ -60,7 +60,7 @@ COIR_HOOK ssize_t __pread64_chk(int, void*, size_t, off64_t, size_t) COIR_HOOK_A
 
 /// hook: any descriptor: the ring or an offload thread
 COIR_HOOK ssize_t pwrite(int fd, const void* data, size_t size, off_t offset) {
-  if (!on_fiber_or_cancelled()) return real::pwrite(fd, data, size, offset);
+  if (!on_fiber_or_cancelled(family::file)) return real::pwrite(fd, data, size, offset);
   return finish(io::pwrite(fd, data, size, offset, io::posix_manners));
 }
 COIR_HOOK ssize_t pwrite64(int, const void*, size_t, off64_t) COIR_HOOK_ALIAS(pwrite);
@@ -70,7 +70,7 @@ COIR_HOOK ssize_t __pwrite64(int, const void*, size_t, off64_t) COIR_HOOK_ALIAS(
 // concurrent writer.
 /// hook: any descriptor: an offload thread
 COIR_HOOK ssize_t preadv(int fd, const iovec* parts, int count, off_t offset) {
-  if (!on_fiber_or_cancelled()) return real::preadv(fd, parts, count, offset);
+  if (!on_fiber_or_cancelled(family::file)) return real::preadv(fd, parts, count, offset);
   const auto [size, error] = offloaded([&] { return real::preadv(fd, parts, count, offset); });
   return finish(size < 0 ? -error : size);
 }
@@ -78,7 +78,7 @@ COIR_HOOK ssize_t preadv64(int, const iovec*, int, off64_t) COIR_HOOK_ALIAS(prea
 
 /// hook: any descriptor: an offload thread
 COIR_HOOK ssize_t pwritev(int fd, const iovec* parts, int count, off_t offset) {
-  if (!on_fiber_or_cancelled()) return real::pwritev(fd, parts, count, offset);
+  if (!on_fiber_or_cancelled(family::file)) return real::pwritev(fd, parts, count, offset);
   const auto [size, error] = offloaded([&] { return real::pwritev(fd, parts, count, offset); });
   return finish(size < 0 ? -error : size);
 }
@@ -86,12 +86,12 @@ COIR_HOOK ssize_t pwritev64(int, const iovec*, int, off64_t) COIR_HOOK_ALIAS(pwr
 
 /// hook: any descriptor: the ring or an offload thread
 COIR_HOOK int fsync(int fd) {
-  if (!on_fiber_or_cancelled()) return real::fsync(fd);
+  if (!on_fiber_or_cancelled(family::file)) return real::fsync(fd);
   return finish(io::fsync(fd, io::posix_manners));
 }
 
 /// hook: any descriptor: the ring or an offload thread
 COIR_HOOK int fdatasync(int fd) {
-  if (!on_fiber_or_cancelled()) return real::fdatasync(fd);
+  if (!on_fiber_or_cancelled(family::file)) return real::fdatasync(fd);
   return finish(io::fdatasync(fd, io::posix_manners));
 }

@@ -22,6 +22,7 @@
 ///     files while they start, and constructors of other libraries run before ours.
 #pragma once
 
+#include "hooks/families.hpp"
 #include "hooks/finish.hpp"
 #include "hooks/real.hpp"
 #include "runtime/io/thread_scheduler.hpp"
@@ -43,9 +44,9 @@ namespace coir::hooks {
 /// True when a hooked call is to cooperate: the thread is a worker, and the running fiber has no
 /// `off` scope open; or it is itself a fiber of the preload library. Any thread, before
 /// constructors too; in a forked child the thread is no worker any more.
-bool on_fiber() noexcept;
+bool on_fiber(family f = family::io) noexcept;
 /// The same in a call that is a cancellation point: ends the thread when it has been cancelled.
-bool on_fiber_or_cancelled();
+bool on_fiber_or_cancelled(family f = family::io);
 /// For calls that a cancellation has ended: ends the thread. Else does nothing.
 inline void end_if_cancelled() { on_fiber_or_cancelled(); }
 

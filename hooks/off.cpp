@@ -49,17 +49,19 @@ off::~off() {
   if (is_open_) off_scopes::remove(*this);
 }
 
-bool on_fiber() noexcept {
+bool on_fiber(family f) noexcept {
+  if (is_off(f)) return false;
   if (!io::on_worker()) return io::threads_of_caller() != nullptr;
   return off_scopes::is_empty() || !off_scopes::has(this_fiber::id());
 }
 
-bool on_fiber_or_cancelled() {
+bool on_fiber_or_cancelled(family f) {
+  if (is_off(f)) return false;
   if (io::thread_scheduler* const threads = io::threads_of_caller()) {
     threads->test_cancel();
     return true;
   }
-  return on_fiber();
+  return on_fiber(f);
 }
 
 }  // namespace coir::hooks

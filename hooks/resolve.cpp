@@ -81,7 +81,7 @@ int finish_look_up(offloaded_result<int> result) noexcept {
 /// hook: names: libc's own, on an offload thread; a kill ends the wait early
 COIR_HOOK int getaddrinfo(const char* node, const char* service, const addrinfo* hints,
                           addrinfo** result) {
-  if (!on_fiber()) return real::getaddrinfo(node, service, hints, result);
+  if (!on_fiber(family::dns)) return real::getaddrinfo(node, service, hints, result);
   if (io::threads_of_caller()) {
     return finish_look_up(
         offloaded([&] { return real::getaddrinfo(node, service, hints, result); }));
@@ -100,25 +100,25 @@ COIR_HOOK int getnameinfo(const sockaddr* address, socklen_t address_size, char*
     return real::getnameinfo(address, address_size, host, host_size, service, service_size, flags);
   };
   constexpr int numbers_only = NI_NUMERICHOST | NI_NUMERICSERV;
-  if (!on_fiber() || (flags & numbers_only) == numbers_only) return look_up();
+  if (!on_fiber(family::dns) || (flags & numbers_only) == numbers_only) return look_up();
   return finish_look_up(offloaded(look_up));
 }
 
 /// hook: names: as with _r; stays until another fiber's look-up returns
 COIR_HOOK hostent* gethostbyname(const char* name) {
-  if (!on_fiber()) return real::gethostbyname(name);
+  if (!on_fiber(family::dns)) return real::gethostbyname(name);
   return look_up_host([=](auto... out) { return real::gethostbyname_r(name, out...); });
 }
 
 /// hook: names: as with _r; stays until another fiber's look-up returns
 COIR_HOOK hostent* gethostbyname2(const char* name, int family) {
-  if (!on_fiber()) return real::gethostbyname2(name, family);
+  if (!on_fiber(family::dns)) return real::gethostbyname2(name, family);
   return look_up_host([=](auto... out) { return real::gethostbyname2_r(name, family, out...); });
 }
 
 /// hook: names: as with _r; stays until another fiber's look-up returns
 COIR_HOOK hostent* gethostbyaddr(const void* address, socklen_t size, int family) {
-  if (!on_fiber()) return real::gethostbyaddr(address, size, family);
+  if (!on_fiber(family::dns)) return real::gethostbyaddr(address, size, family);
   return look_up_host(
       [=](auto... out) { return real::gethostbyaddr_r(address, size, family, out...); });
 }
@@ -127,7 +127,7 @@ COIR_HOOK hostent* gethostbyaddr(const void* address, socklen_t size, int family
 COIR_HOOK int gethostbyname_r(const char* name, hostent* host, char* text, size_t bytes,
                               hostent** result, int* h_error) {
   auto look_up = [&] { return real::gethostbyname_r(name, host, text, bytes, result, h_error); };
-  return on_fiber() ? finish_look_up(offloaded(look_up)) : look_up();
+  return on_fiber(family::dns) ? finish_look_up(offloaded(look_up)) : look_up();
 }
 
 /// hook: names: libc's own, on an offload thread; a kill waits until it is done
@@ -136,7 +136,7 @@ COIR_HOOK int gethostbyname2_r(const char* name, int family, hostent* host, char
   auto look_up = [&] {
     return real::gethostbyname2_r(name, family, host, text, bytes, result, h_error);
   };
-  return on_fiber() ? finish_look_up(offloaded(look_up)) : look_up();
+  return on_fiber(family::dns) ? finish_look_up(offloaded(look_up)) : look_up();
 }
 
 /// hook: names: libc's own, on an offload thread; a kill waits until it is done
@@ -145,5 +145,5 @@ COIR_HOOK int gethostbyaddr_r(const void* address, socklen_t size, int family, h
   auto look_up = [&] {
     return real::gethostbyaddr_r(address, size, family, host, text, bytes, result, h_error);
   };
-  return on_fiber() ? finish_look_up(offloaded(look_up)) : look_up();
+  return on_fiber(family::dns) ? finish_look_up(offloaded(look_up)) : look_up();
 }

@@ -72,7 +72,7 @@ constinit ring_function<int(io_uring*, io_uring_cqe**, unsigned, __kernel_timesp
 /// True for a wait that a fiber may make by parking, at least for its first completion.
 bool can_park(const io_uring& ring, unsigned wanted, const sigset_t* mask) noexcept {
   const bool is_complete = (ring.features & IORING_FEAT_EXT_ARG) != 0;
-  return parking_fiber() && wanted > 0 && !mask && is_complete &&
+  return parking_fiber(family::aio) && wanted > 0 && !mask && is_complete &&
          !(ring.flags & IORING_SETUP_IOPOLL);
 }
 
@@ -136,7 +136,7 @@ COIR_HOOK int __io_uring_get_cqe(io_uring* ring, io_uring_cqe** cqe, unsigned su
                                  unsigned wanted, sigset_t* mask) {
   auto call = [&] { return real_get_cqe(ring, cqe, submit, wanted, mask); };
   if (!can_park(*ring, wanted, mask))
-    return parking_fiber() && wanted > 0 ? in_region(call) : call();
+    return parking_fiber(family::aio) && wanted > 0 ? in_region(call) : call();
   int submitted = 0;
   if (submit > 0) {
     submitted = real_get_cqe(ring, cqe, submit, 0, nullptr);
@@ -151,7 +151,7 @@ COIR_HOOK int io_uring_wait_cqes(io_uring* ring, io_uring_cqe** cqe, unsigned wa
                                  __kernel_timespec* timeout, sigset_t* mask) {
   auto call = [&] { return real_wait_cqes(ring, cqe, wanted, timeout, mask); };
   if (can_park(*ring, wanted, mask)) return wait_for(ring, cqe, wanted, timeout);
-  return parking_fiber() && wanted > 0 ? in_region(call) : call();
+  return parking_fiber(family::aio) && wanted > 0 ? in_region(call) : call();
 }
 
 /// hook: async I/O: parks until the first completion
@@ -164,7 +164,7 @@ COIR_HOOK int io_uring_wait_cqe_timeout(io_uring* ring, io_uring_cqe** cqe,
 COIR_HOOK int io_uring_submit_and_wait(io_uring* ring, unsigned wanted) {
   auto call = [&] { return real_submit_and_wait(ring, wanted); };
   if (!can_park(*ring, wanted, nullptr))
-    return parking_fiber() && wanted > 0 ? in_region(call) : call();
+    return parking_fiber(family::aio) && wanted > 0 ? in_region(call) : call();
   const int submitted = real_submit_and_wait(ring, 0);
   if (submitted < 0) return submitted;
   const progress how = await_completions(*ring, wanted, coir::detail::never);
@@ -179,7 +179,7 @@ COIR_HOOK int io_uring_submit_and_wait_timeout(io_uring* ring, io_uring_cqe** cq
                                                __kernel_timespec* timeout, sigset_t* mask) {
   auto call = [&] { return real_submit_and_wait_timeout(ring, cqe, wanted, timeout, mask); };
   if (!can_park(*ring, wanted, mask))
-    return parking_fiber() && wanted > 0 ? in_region(call) : call();
+    return parking_fiber(family::aio) && wanted > 0 ? in_region(call) : call();
   const int submitted = real_submit_and_wait(ring, 0);
   if (submitted < 0) return submitted;
   const int result = wait_for(ring, cqe, wanted, timeout);
@@ -195,7 +195,7 @@ long wait_io_getevents(aio_context_t context, long least, long most, io_event* e
                         limit);
   };
   const bool is_valid_range = least >= 0 && least <= most;
-  if (!parking_fiber() || !is_valid_range) return get(least, 0, timeout);
+  if (!parking_fiber(family::aio) || !is_valid_range) return get(least, 0, timeout);
   timespec no_time{0, 0};
   const long taken = get(0, 0, &no_time);
   if (taken < 0 || taken >= least) return taken;

@@ -63,7 +63,7 @@ namespace {
 /// Makes the call in a region on a fiber, and plainly elsewhere.
 template <class Call>
 auto blocking(Call call) -> decltype(call()) {
-  return parking_fiber() ? in_region(call) : call();
+  return parking_fiber(family::file) ? in_region(call) : call();
 }
 
 // --- record locks --------------------------------------------------------------------------------
@@ -144,7 +144,7 @@ bool is_nonblocking(int fd) noexcept {
 
 /// hook: files: waits for a lock in a region
 COIR_HOOK int flock(int fd, int operation) noexcept {
-  if (!parking_fiber() || (operation & LOCK_NB)) return real::flock(fd, operation);
+  if (!parking_fiber(family::file) || (operation & LOCK_NB)) return real::flock(fd, operation);
   const long tried = kernel::call(SYS_flock, fd, operation | LOCK_NB);
   if (tried != -EWOULDBLOCK) return static_cast<int>(finish(tried));
   return in_region([&] { return real::flock(fd, operation); });
@@ -152,7 +152,7 @@ COIR_HOOK int flock(int fd, int operation) noexcept {
 
 /// hook: files: waits for a lock in a region
 COIR_HOOK int lockf(int fd, int command, off_t length) {
-  threads::thread_fiber* const self = parking_fiber();
+  threads::thread_fiber* const self = parking_fiber(family::file);
   if (!self || command != F_LOCK) return real::lockf(fd, command, length);
   struct flock wanted {};
   wanted.l_type = F_WRLCK;
@@ -170,7 +170,7 @@ COIR_HOOK int fcntl(int fd, int command, ...) {
   va_end(list);
   if (threads::current() && threads::is_runtime_descriptor(fd)) return finish(-EBADF);
   if (command == F_SETFL && threads::current()) threads::forget_notes(fd);
-  threads::thread_fiber* const self = parking_fiber();
+  threads::thread_fiber* const self = parking_fiber(family::file);
   if (!self || trying(command) == 0) return real::fcntl(fd, command, argument);
   return lock_record(*self, fd, command, argument);
 }
@@ -181,7 +181,7 @@ COIR_HOOK int __fcntl(int, int, ...) COIR_HOOK_ALIAS(fcntl);
 
 /// hook: semaphores: waits for a message in a region
 COIR_HOOK ssize_t msgrcv(int queue, void* message, size_t size, long type, int flags) {
-  threads::thread_fiber* const self = parking_fiber();
+  threads::thread_fiber* const self = parking_fiber(family::file);
   if (!self || (flags & IPC_NOWAIT)) return real::msgrcv(queue, message, size, type, flags);
   act_on_cancel(*self);
   const long tried = kernel::call(SYS_msgrcv, queue, message, size, type, flags | IPC_NOWAIT);
@@ -191,7 +191,7 @@ COIR_HOOK ssize_t msgrcv(int queue, void* message, size_t size, long type, int f
 
 /// hook: semaphores: waits for room in a region
 COIR_HOOK int msgsnd(int queue, const void* message, size_t size, int flags) {
-  threads::thread_fiber* const self = parking_fiber();
+  threads::thread_fiber* const self = parking_fiber(family::file);
   if (!self || (flags & IPC_NOWAIT)) return real::msgsnd(queue, message, size, flags);
   act_on_cancel(*self);
   const long tried = kernel::call(SYS_msgsnd, queue, message, size, flags | IPC_NOWAIT);
@@ -201,7 +201,7 @@ COIR_HOOK int msgsnd(int queue, const void* message, size_t size, int flags) {
 
 /// hook: semaphores: waits for a set of semaphores in a region
 COIR_HOOK int semop(int set, sembuf* operations, size_t count) noexcept {
-  if (!parking_fiber()) return real::semop(set, operations, count);
+  if (!parking_fiber(family::file)) return real::semop(set, operations, count);
   long tried = 0;
   if (try_semaphores(set, operations, count, tried)) return static_cast<int>(finish(tried));
   return in_region([&] { return real::semop(set, operations, count); });
@@ -210,7 +210,7 @@ COIR_HOOK int semop(int set, sembuf* operations, size_t count) noexcept {
 /// hook: semaphores: waits for a set of semaphores in a region
 COIR_HOOK int semtimedop(int set, sembuf* operations, size_t count,
                          const timespec* timeout) noexcept {
-  if (!parking_fiber() || (timeout && !is_valid(*timeout)))
+  if (!parking_fiber(family::file) || (timeout && !is_valid(*timeout)))
     return real::semtimedop(set, operations, count, timeout);
   long tried = 0;
   if (try_semaphores(set, operations, count, tried)) return static_cast<int>(finish(tried));
@@ -222,14 +222,14 @@ COIR_HOOK int semtimedop(int set, sembuf* operations, size_t count,
 /// hook: semaphores: parks until the queue has a message
 COIR_HOOK ssize_t mq_timedreceive(mqd_t queue, char* text, size_t size, unsigned* priority,
                                   const timespec* until) {
-  threads::thread_fiber* const self = parking_fiber();
+  threads::thread_fiber* const self = parking_fiber(family::file);
   if (!self) return real::mq_timedreceive(queue, text, size, priority, until);
   return receive(*self, queue, text, size, priority, until);
 }
 
 /// hook: semaphores: parks until the queue has a message
 COIR_HOOK ssize_t mq_receive(mqd_t queue, char* text, size_t size, unsigned* priority) {
-  threads::thread_fiber* const self = parking_fiber();
+  threads::thread_fiber* const self = parking_fiber(family::file);
   if (!self) return real::mq_receive(queue, text, size, priority);
   return receive(*self, queue, text, size, priority, nullptr);
 }
@@ -237,14 +237,14 @@ COIR_HOOK ssize_t mq_receive(mqd_t queue, char* text, size_t size, unsigned* pri
 /// hook: semaphores: parks until the queue has room
 COIR_HOOK int mq_timedsend(mqd_t queue, const char* text, size_t size, unsigned priority,
                            const timespec* until) {
-  threads::thread_fiber* const self = parking_fiber();
+  threads::thread_fiber* const self = parking_fiber(family::file);
   if (!self) return real::mq_timedsend(queue, text, size, priority, until);
   return send(*self, queue, text, size, priority, until);
 }
 
 /// hook: semaphores: parks until the queue has room
 COIR_HOOK int mq_send(mqd_t queue, const char* text, size_t size, unsigned priority) {
-  threads::thread_fiber* const self = parking_fiber();
+  threads::thread_fiber* const self = parking_fiber(family::file);
   if (!self) return real::mq_send(queue, text, size, priority);
   return send(*self, queue, text, size, priority, nullptr);
 }
@@ -297,7 +297,7 @@ COIR_HOOK ssize_t copy_file_range(int from, off64_t* from_at, int to, off64_t* t
 
 /// hook: files: sends in a region, unless the descriptor does not block
 COIR_HOOK ssize_t sendfile(int to, int from, off_t* at, size_t size) noexcept {
-  if (!parking_fiber() || is_nonblocking(to)) return real::sendfile(to, from, at, size);
+  if (!parking_fiber(family::file) || is_nonblocking(to)) return real::sendfile(to, from, at, size);
   return in_region([&] { return real::sendfile(to, from, at, size); });
 }
 COIR_HOOK ssize_t sendfile64(int, int, off64_t*, size_t) noexcept COIR_HOOK_ALIAS(sendfile);

@@ -42,7 +42,7 @@ clockid_t clock_of(const pthread_cond_t& condition) noexcept {
 }
 
 int wait_until(pthread_cond_t& condition, pthread_mutex_t& mutex, threads::deadline until) {
-  if (!parking_fiber()) ::pthread_testcancel();
+  if (!parking_fiber(family::sync)) ::pthread_testcancel();
   int error = 0;
   auto unlock = [&]() noexcept {
     error = ::pthread_mutex_unlock(&mutex);

@@ -139,7 +139,7 @@ long wait_in_lot(thread_fiber& self, const futex_call& call) noexcept {
 }
 
 long wait_for_futex(const futex_call& call, const arguments& args) noexcept {
-  thread_fiber* const self = parking_fiber();
+  thread_fiber* const self = parking_fiber(family::sync);
   if (!self || !call.word) return call_kernel(SYS_futex, args);
   rejoin(*self);
   if (load(call.word) != call.value) return -EAGAIN;
@@ -374,7 +374,8 @@ long call_or_park(long number, const arguments& args) noexcept {
       break;
   }
   long result = 0;
-  if (has_hook(number) && parking_fiber() && call_hook(number, args, result)) return result;
+  if (has_hook(number) && parking_fiber(family::sync) && call_hook(number, args, result))
+    return result;
   return finish_system_call(call_kernel(number, args));
 }
 

@@ -128,7 +128,7 @@ COIR_HOOK int __pthread_mutex_init(pthread_mutex_t*, const pthread_mutexattr_t*)
 
 /// hook: locks: parks the fiber while another holds the mutex
 COIR_HOOK int pthread_mutex_lock(pthread_mutex_t* mutex) noexcept {
-  thread_fiber* const self = parking_fiber();
+  thread_fiber* const self = parking_fiber(family::sync);
   if (!self) return real::pthread_mutex_lock(mutex);
   rejoin(*self);
   // libc's try takes a robust mutex that is lost for good, and does not give it back.
@@ -142,7 +142,7 @@ COIR_HOOK_ALIAS(pthread_mutex_lock);
 /// hook: locks: gives way now and then while the mutex is held, for those who try in a loop
 COIR_HOOK int pthread_mutex_trylock(pthread_mutex_t* mutex) noexcept {
   const int result = real::pthread_mutex_trylock(mutex);
-  if (result == EBUSY && parking_fiber()) threads::count_call();
+  if (result == EBUSY && parking_fiber(family::sync)) threads::count_call();
   return result;
 }
 COIR_HOOK int __pthread_mutex_trylock(pthread_mutex_t*) noexcept __attribute__((nonnull(1)))
@@ -150,14 +150,14 @@ COIR_HOOK_ALIAS(pthread_mutex_trylock);
 
 /// hook: locks: as pthread_mutex_lock, until a time on the wall clock
 COIR_HOOK int pthread_mutex_timedlock(pthread_mutex_t* mutex, const timespec* when) noexcept {
-  if (!parking_fiber()) return real::pthread_mutex_timedlock(mutex, when);
+  if (!parking_fiber(family::sync)) return real::pthread_mutex_timedlock(mutex, when);
   return lock_until(*mutex, CLOCK_REALTIME, when);
 }
 
 /// hook: locks: as pthread_mutex_lock, until a time on a clock
 COIR_HOOK int pthread_mutex_clocklock(pthread_mutex_t* mutex, clockid_t clock,
                                       const timespec* when) noexcept {
-  if (!parking_fiber()) return real::pthread_mutex_clocklock(mutex, clock, when);
+  if (!parking_fiber(family::sync)) return real::pthread_mutex_clocklock(mutex, clock, when);
   if (!is_clock_for_waits(clock)) return EINVAL;
   return lock_until(*mutex, clock, when);
 }

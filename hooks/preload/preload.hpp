@@ -18,6 +18,10 @@ inline threads::thread_fiber* parking_fiber() noexcept {
   threads::thread_fiber* const self = threads::current();
   return self && self->handler_depth == 0 ? self : nullptr;
 }
+/// The same for a call of a family: null too when that is switched off.
+inline threads::thread_fiber* parking_fiber(family f) noexcept {
+  return is_off(f) ? nullptr : parking_fiber();
+}
 
 /// The running fiber, inside a signal handler too; null in the child of a vfork, as off a fiber.
 inline threads::thread_fiber* recorded_fiber() noexcept {

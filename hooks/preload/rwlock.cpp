@@ -91,7 +91,7 @@ int wait_until(clockid_t clock, const timespec* when, Wait wait) noexcept {
 }
 
 void rejoin_on_fiber() noexcept {
-  if (threads::thread_fiber* const self = parking_fiber()) rejoin(*self);
+  if (threads::thread_fiber* const self = parking_fiber(family::sync)) rejoin(*self);
 }
 
 int read_until(pthread_rwlock_t& lock, clockid_t clock, const timespec* when) noexcept {

@@ -82,7 +82,7 @@ int wait_on_fiber(thread_fiber& self, sem_t& semaphore, clockid_t clock, const t
 
 /// hook: semaphores: parks the fiber while there is none to take
 COIR_HOOK int sem_wait(sem_t* semaphore) {
-  thread_fiber* const self = parking_fiber();
+  thread_fiber* const self = parking_fiber(family::sync);
   if (!self) return real::sem_wait(semaphore);
   if (is_shared(*semaphore))
     return wait_shared(*semaphore, [=] { return real::sem_wait(semaphore); });
@@ -91,7 +91,7 @@ COIR_HOOK int sem_wait(sem_t* semaphore) {
 
 /// hook: semaphores: as sem_wait, until a time on the wall clock
 COIR_HOOK int sem_timedwait(sem_t* semaphore, const timespec* when) {
-  thread_fiber* const self = parking_fiber();
+  thread_fiber* const self = parking_fiber(family::sync);
   if (!self) return real::sem_timedwait(semaphore, when);
   if (!has_valid_nanoseconds(when)) return finish(-EINVAL);
   if (is_shared(*semaphore))
@@ -101,7 +101,7 @@ COIR_HOOK int sem_timedwait(sem_t* semaphore, const timespec* when) {
 
 /// hook: semaphores: as sem_wait, until a time on a clock
 COIR_HOOK int sem_clockwait(sem_t* semaphore, clockid_t clock, const timespec* when) {
-  thread_fiber* const self = parking_fiber();
+  thread_fiber* const self = parking_fiber(family::sync);
   if (!self) return real::sem_clockwait(semaphore, clock, when);
   if (!is_clock_for_waits(clock) || !has_valid_nanoseconds(when)) return finish(-EINVAL);
   if (is_shared(*semaphore))
@@ -112,7 +112,7 @@ COIR_HOOK int sem_clockwait(sem_t* semaphore, clockid_t clock, const timespec* w
 /// hook: semaphores: gives way now and then while there is none, for those who try in a loop
 COIR_HOOK int sem_trywait(sem_t* semaphore) noexcept {
   const int result = real::sem_trywait(semaphore);
-  if (result != 0 && parking_fiber()) {
+  if (result != 0 && parking_fiber(family::sync)) {
     threads::count_call();
     finish(-EAGAIN);
   }

@@ -230,7 +230,7 @@ COIR_HOOK int pthread_kill(pthread_t handle, int signal) noexcept {
   return threads::send_signal(*thread, signal);
 }
 
-/// hook: signals: sends a signal with a value to a fiber; the value is lost
+/// hook: signals: sends a signal with a value to a fiber
 COIR_HOOK int pthread_sigqueue(pthread_t handle, int signal, const sigval value) noexcept {
   thread_fiber* const thread = threads::find_thread(handle);
   if (!thread || is_vfork_child()) return real::pthread_sigqueue(handle, signal, value);
@@ -254,28 +254,28 @@ COIR_HOOK int sigpending(sigset_t* set) noexcept {
 
 /// hook: signals: parks until a handler has run
 COIR_HOOK int pause() {
-  thread_fiber* const self = parking_fiber();
+  thread_fiber* const self = parking_fiber(family::signal);
   if (!self) return real::pause();
   return finish(wait_for_handler(*self, self->blocked));
 }
 
 /// hook: signals: parks until a handler has run, with a mask of its own
 COIR_HOOK int sigsuspend(const sigset_t* mask) {
-  thread_fiber* const self = parking_fiber();
+  thread_fiber* const self = parking_fiber(family::signal);
   if (!self) return real::sigsuspend(mask);
   return finish(wait_for_handler(*self, bits_of(*mask)));
 }
 
 /// hook: signals: parks until one of the signals comes
 COIR_HOOK int sigwaitinfo(const sigset_t* set, siginfo_t* info) {
-  thread_fiber* const self = parking_fiber();
+  thread_fiber* const self = parking_fiber(family::signal);
   if (!self) return real::sigwaitinfo(set, info);
   return finish(wait_for_signal(*self, *set, info, detail::never));
 }
 
 /// hook: signals: the same with a time limit
 COIR_HOOK int sigtimedwait(const sigset_t* set, siginfo_t* info, const timespec* limit) {
-  thread_fiber* const self = parking_fiber();
+  thread_fiber* const self = parking_fiber(family::signal);
   if (!self) return real::sigtimedwait(set, info, limit);
   if (limit && !is_valid(*limit)) return finish(-EINVAL);
   const int result = wait_for_signal(*self, *set, info, deadline_in(limit));
@@ -284,7 +284,7 @@ COIR_HOOK int sigtimedwait(const sigset_t* set, siginfo_t* info, const timespec*
 
 /// hook: signals: parks until one of the signals comes
 COIR_HOOK int sigwait(const sigset_t* set, int* signal) {
-  thread_fiber* const self = parking_fiber();
+  thread_fiber* const self = parking_fiber(family::signal);
   if (!self) return real::sigwait(set, signal);
   int result;
   do {

@@ -12,7 +12,7 @@ using namespace coir::hooks;
 
 /// hook: locks: lets other fibers run while it spins
 COIR_HOOK int pthread_spin_lock(pthread_spinlock_t* lock) noexcept {
-  if (!parking_fiber()) return real::pthread_spin_lock(lock);
+  if (!parking_fiber(family::sync)) return real::pthread_spin_lock(lock);
   constexpr int rounds_between_yields = 100;  // a few microseconds, longer than most holders need
   for (int round = 1; ::pthread_spin_trylock(lock) != 0; ++round) {
     threads::relax();

@@ -130,7 +130,7 @@ int await_input(FILE& stream) {
 /// wait. errno stays as it is when the wait goes well.
 template <class Result, class Call>
 Result reading(FILE* stream, Result failure, Call call) {
-  threads::thread_fiber* const self = parking_fiber();
+  threads::thread_fiber* const self = parking_fiber(family::stdio);
   if (!self || !is_drained(*stream)) return call();
   const int caller_errno = errno;
   act_on_cancel(*self);
@@ -396,7 +396,7 @@ COIR_HOOK int __isoc99_wscanf(const wchar_t* format, ...) {
 
 /// hook: stdio: lets those who wait for the descriptor go on
 COIR_HOOK int fclose(FILE* stream) {
-  if (parking_fiber()) threads::keep_for_waiters(stream->_fileno);
+  if (parking_fiber(family::stdio)) threads::keep_for_waiters(stream->_fileno);
   return real::fclose(stream);
 }
 COIR_HOOK int _IO_fclose(FILE*) COIR_HOOK_ALIAS(fclose);

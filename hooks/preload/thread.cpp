@@ -38,7 +38,7 @@ threads::thread_fiber* target_of(pthread_t handle) noexcept { return threads::fi
 /// hook: threads: makes a fiber, or a kernel thread when the caller is one
 COIR_HOOK int pthread_create(pthread_t* handle, const pthread_attr_t* attributes,
                              void* (*function)(void*), void* argument) noexcept {
-  if (!threads::sched->is_on.load(std::memory_order_relaxed))
+  if (!threads::sched->is_on.load(std::memory_order_relaxed) && !is_off(family::thread))
     if (threads::start(real::pthread_create.get())) note_memory_keys();
   if (!threads::current()) {
     threads::count(threads::counter::native_threads);

@@ -84,7 +84,7 @@ long await_child(pid_t pid, Look look) {
 
 /// What all forms of wait but waitid are.
 pid_t wait_for(pid_t pid, int* status, int options, rusage* usage) {
-  threads::thread_fiber* const self = parking_fiber();
+  threads::thread_fiber* const self = parking_fiber(family::process);
   if (!self || (options & WNOHANG)) return real::wait4(pid, status, options, usage);
   act_on_cancel(*self);
   auto look = [&]() noexcept {
@@ -121,7 +121,7 @@ COIR_HOOK pid_t wait3(int* status, int options, rusage* usage) {
 
 /// hook: processes: as wait4, with more to choose from
 COIR_HOOK int waitid(idtype_t type, id_t id, siginfo_t* info, int options) {
-  threads::thread_fiber* const self = parking_fiber();
+  threads::thread_fiber* const self = parking_fiber(family::process);
   if (!self || (options & WNOHANG)) return real::waitid(type, id, info, options);
   act_on_cancel(*self);
   const bool is_end_of_one =
@@ -144,14 +144,14 @@ COIR_HOOK int waitid(idtype_t type, id_t id, siginfo_t* info, int options) {
 
 /// hook: processes: waits for the child of popen in a region
 COIR_HOOK int pclose(FILE* stream) {
-  if (!parking_fiber()) return real::pclose(stream);
+  if (!parking_fiber(family::process)) return real::pclose(stream);
   threads::keep_for_waiters(::fileno(stream));
   return in_region([&] { return real::pclose(stream); });
 }
 
 /// hook: processes: runs and waits for the command in a region
 COIR_HOOK int system(const char* command) {
-  if (!parking_fiber()) return real::system(command);
+  if (!parking_fiber(family::process)) return real::system(command);
   return in_region([&] { return real::system(command); });
 }
 
@@ -162,7 +162,7 @@ COIR_HOOK int posix_spawn(pid_t* pid, const char* path, const posix_spawn_file_a
   auto spawn = [&] {
     return real::posix_spawn(pid, path, actions, attributes, arguments, environment);
   };
-  return parking_fiber() ? in_region(spawn) : spawn();
+  return parking_fiber(family::process) ? in_region(spawn) : spawn();
 }
 
 /// hook: processes: as posix_spawn
@@ -172,5 +172,5 @@ COIR_HOOK int posix_spawnp(pid_t* pid, const char* file, const posix_spawn_file_
   auto spawn = [&] {
     return real::posix_spawnp(pid, file, actions, attributes, arguments, environment);
   };
-  return parking_fiber() ? in_region(spawn) : spawn();
+  return parking_fiber(family::process) ? in_region(spawn) : spawn();
 }

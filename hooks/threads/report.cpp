@@ -1,5 +1,6 @@
 #include "hooks/threads/report.hpp"
 
+#include "hooks/threads/call_sites.hpp"
 #include "hooks/threads/counters.hpp"
 #include "hooks/threads/state.hpp"
 #include "runtime/kernel/calls.hpp"
@@ -28,6 +29,7 @@ void print_report(int fd) noexcept {
                                  n(counter::descriptor_parks), n(counter::address_parks),
                                  n(counter::sleeps), n(counter::regions), n(counter::hand_overs));
   if (size > 0) kernel::write(fd, text, static_cast<std::size_t>(size));
+  print_call_sites(fd);
 }
 
 }  // namespace coir::threads

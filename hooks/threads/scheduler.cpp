@@ -1,5 +1,6 @@
 #include "hooks/threads/scheduler.hpp"
 
+#include "hooks/threads/call_sites.hpp"
 #include "hooks/threads/counters.hpp"
 #include "hooks/threads/pick.hpp"
 #include "hooks/threads/signal_handlers.hpp"
@@ -84,7 +85,9 @@ void yield() noexcept {
 
 void rejoin_if_stuck() noexcept {
   thread_fiber& self = *here.self;
-  if (__builtin_expect(!holds_token(*self.on), false) && !self.is_in_region) yield();
+  if (__builtin_expect(holds_token(*self.on), true) || self.is_in_region) return;
+  note_call_site(site_kind::taken);
+  yield();
 }
 
 void count_call() noexcept {
@@ -107,8 +110,9 @@ void count_call() noexcept {
 
 void enter_region() noexcept {
   thread_fiber& self = *here.self;
-  self.is_in_region = true;
   count(counter::regions);
+  note_call_site(site_kind::blocked);
+  self.is_in_region = true;
   give_token(*self.on);
 }
 

@@ -52,6 +52,7 @@ void read_settings() noexcept {
   read.tokens = static_cast<int>(number("COIR_WORKERS", 1, 1024, allowed_processors()));
   read.kernel_threads_max = static_cast<int>(number("COIR_KERNEL_THREADS", 2, 4000, 512));
   read.monitor_us = number("COIR_MONITOR_US", 100, 1'000'000, 2000);
+  read.stack_bytes = static_cast<std::size_t>(number("COIR_STACK", 16 * 1024, 1L << 40, 0));
   read.report = std::getenv("COIR_REPORT");
   if (read.report && (!*read.report || std::strcmp(read.report, "0") == 0)) read.report = nullptr;
   errno = saved_errno;

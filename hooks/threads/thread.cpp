@@ -1,5 +1,6 @@
 #include "hooks/threads/thread.hpp"
 
+#include "hooks/threads/call_sites.hpp"
 #include "hooks/threads/counters.hpp"
 #include "hooks/threads/hub.hpp"
 #include "hooks/threads/machine.hpp"
@@ -190,7 +191,8 @@ wanted_thread read_attributes(const pthread_attr_t* attributes) noexcept {
   const bool has_own = stack && reinterpret_cast<std::uintptr_t>(stack) + bytes != 0;
   ::pthread_attr_getstacksize(from, &bytes);
   wanted.request.own_stack = has_own ? stack : nullptr;
-  wanted.request.stack_bytes = bytes;
+  const bool asks_for_none = !attributes && settings().stack_bytes > 0;
+  wanted.request.stack_bytes = asks_for_none ? settings().stack_bytes : bytes;
   sigset_t set;
   if (::pthread_attr_getsigmask_np(from, &set) == 0) {
     wanted.has_mask = true;
@@ -205,7 +207,7 @@ wanted_thread read_attributes(const pthread_attr_t* attributes) noexcept {
 
 bool wipe_everything() noexcept {
   return sched.wipe_on_fork() && start_timers() && start_parking_lot() && start_counting() &&
-         start_memory();
+         start_memory() && start_call_sites();
 }
 
 const char* try_start(thread_maker maker) noexcept {
