@@ -136,7 +136,10 @@ void interrupt_by_signal(worker& me) {
   }
   finish_well(victim);
   doing(interrupted_calls[call], static_cast<std::uint64_t>(interruptions.load()));
-  STRESS_CHECK(handled.load() >= interruptions.load());
+  // epoll_wait of a kernel thread may also end for a signal of the process that is ignored, as
+  // SIGCHLD is: a carrier that sleeps with all signals blocked keeps the kernel from dropping it.
+  constexpr int epoll_call = 5;
+  STRESS_CHECK(call == epoll_call || handled.load() >= interruptions.load());
 }
 
 /// Waits that go on after a handler: a lock, a condition, a join, a read with SA_RESTART.
@@ -245,7 +248,8 @@ void wait_to_be_cancelled(waiting_place& place, int call, started* other) {
       ::pause();
       break;
     case 5:
-      ::epoll_wait(place.epoll, &event, 1, -1);
+      while (::epoll_wait(place.epoll, &event, 1, -1) == -1 && errno == EINTR) {
+      }
       break;
     case 6:
       ::sem_wait(&place.semaphore);
