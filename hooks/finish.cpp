@@ -9,14 +9,12 @@ namespace coir::hooks {
 namespace {
 
 int errno_of(ssize_t result) {
-  if (result == -ECANCELED) {
-    if (io::thread_scheduler* const threads = io::threads_of_caller()) {
-      threads->test_cancel();
-      return EINTR;
-    }
+  if (result != -ECANCELED) return static_cast<int>(-result);
+  if (io::thread_scheduler* const threads = io::threads_of_caller()) {
+    threads->test_cancel();
+    return EINTR;
   }
-  if (!io::on_worker()) return static_cast<int>(-result);
-  return result == -ECANCELED ? io::interruption_error() : static_cast<int>(-result);
+  return io::on_worker() ? io::interruption_error() : ECANCELED;
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include "hooks/preload/waiting.hpp"
 #include "hooks/threads/parking_lot.hpp"
 #include "hooks/threads/signals.hpp"
+#include "hooks/time_limit.hpp"
 #include "runtime/kernel/calls.hpp"
 
 #include <cstdarg>
@@ -100,13 +101,7 @@ threads::deadline deadline_of(const futex_call& call) noexcept {
   if (!call.time) return detail::never;
   if (call.operation == FUTEX_WAIT_BITSET)
     return deadline_at(call.is_on_wall_clock ? CLOCK_REALTIME : CLOCK_MONOTONIC, call.time);
-  timespec end{};
-  ::clock_gettime(CLOCK_MONOTONIC, &end);
-  constexpr time_t seconds_max = 9'000'000'000;
-  if (call.time->tv_sec >= seconds_max) return detail::never;
-  end.tv_sec += call.time->tv_sec + (end.tv_nsec + call.time->tv_nsec) / 1'000'000'000;
-  end.tv_nsec = (end.tv_nsec + call.time->tv_nsec) % 1'000'000'000;
-  return deadline_at(CLOCK_MONOTONIC, &end);
+  return deadline_in(call.time);
 }
 
 bool is_valid_wait(const futex_call& call, std::uint32_t bits) noexcept {

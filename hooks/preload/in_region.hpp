@@ -7,14 +7,6 @@
 
 #include <pthread.h>
 
-/// COIR_DEFINE_REAL with a signature, for functions that are variadic or not declared anywhere.
-#define COIR_DEFINE_REAL_AS(name, ...)                                       \
-  namespace coir::hooks::real {                                              \
-  inline constinit real_function<__VA_ARGS__> name{#name, required{}};       \
-  [[gnu::constructor]] inline void look_up_##name() noexcept { name.get(); } \
-  }                                                                          \
-  static_assert(true, "a semicolon follows")
-
 namespace coir::hooks {
 
 /// Makes `call` without a token: the fiber keeps its carrier, and the others run on another one. A

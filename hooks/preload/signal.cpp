@@ -50,24 +50,11 @@ void store_bits(signal_set bits, sigset_t& set) noexcept {
 
 constexpr unsigned long flag_restorer = 0x04000000;
 constexpr std::size_t signal_stack_min = 2048;  // MINSIGSTKSZ as it always was
-extern "C" void coir_return_from_handler();
-#if defined(__x86_64__)
-asm(R"(
-.text
-.globl coir_return_from_handler
-.hidden coir_return_from_handler
-.type coir_return_from_handler,@function
-coir_return_from_handler:
-  mov $15, %eax
-  syscall
-)");
-#endif
 
 kernel_action to_kernel(const struct sigaction& action) noexcept {
   kernel_action k;
   k.handler = action.sa_handler;
-  k.flags = static_cast<unsigned>(action.sa_flags) | flag_restorer;
-  k.restorer = &coir_return_from_handler;
+  k.flags = static_cast<unsigned>(action.sa_flags);
   k.mask = bits_of(action.sa_mask);
   return k;
 }

@@ -54,7 +54,7 @@ void interrupt_for_cancellation(thread_fiber& fiber) noexcept {
   carrier* const c = fiber.on;
   if (c && c->running == &fiber && here.self != &fiber)
     kernel::call(SYS_tgkill, ::getpid(), c->tid, cancel_signal);
-  interrupt(fiber);
+  wake(fiber);
 }
 
 }  // namespace coir::threads

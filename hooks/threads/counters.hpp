@@ -14,12 +14,8 @@ enum class counter : int {
   descriptor_parks,  ///< waits for descriptors
   address_parks,     ///< waits for locks, conditions and the like
   sleeps,
-  regions,          ///< calls that are known to block, made without a token
-  hand_overs,       ///< tokens taken away by the monitor
-  tokens_given,     ///< given away by fibers
-  runners_brought,  ///< carriers woken or made for work
-  kicks,            ///< of the poller
-  looks,            ///< of the monitor
+  regions,     ///< calls that are known to block, made without a token
+  hand_overs,  ///< tokens taken away by the monitor
   last
 };
 

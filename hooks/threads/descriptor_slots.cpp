@@ -40,28 +40,30 @@ struct descriptors_state {
 
 constinit wiped<descriptors_state> descriptors{};
 
-int arm(int fd, std::uint32_t events) noexcept {
+/// Makes the epoll report `events` of `fd`, whether it knows the file under this number or not.
+int tell_epoll(int fd, std::uint32_t events) noexcept {
   epoll_event event{};
-  event.events = events | EPOLLONESHOT;
+  event.events = events;
   event.data.u64 = static_cast<std::uint64_t>(fd);
   const int changed = kernel::epoll_ctl(own_descriptors.epoll, EPOLL_CTL_MOD, fd, &event);
   return changed == -ENOENT ? kernel::epoll_ctl(own_descriptors.epoll, EPOLL_CTL_ADD, fd, &event)
                             : changed;
 }
 
-slot* slot_of(int fd) noexcept {
-  return static_cast<unsigned>(fd) < descriptors_max ? &descriptors->slots[fd] : nullptr;
-}
+int arm(int fd, std::uint32_t events) noexcept { return tell_epoll(fd, events | EPOLLONESHOT); }
 
 /// Lets the epoll report every edge of a stream socket; false when it cannot.
 bool watch(int fd) noexcept {
-  epoll_event event{};
-  event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
-  event.data.u64 = static_cast<std::uint64_t>(fd);
-  int changed = kernel::epoll_ctl(own_descriptors.epoll, EPOLL_CTL_MOD, fd, &event);
-  if (changed == -ENOENT)
-    changed = kernel::epoll_ctl(own_descriptors.epoll, EPOLL_CTL_ADD, fd, &event);
-  return changed == 0;
+  return tell_epoll(fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET) == 0;
+}
+
+void stop_watching(int fd) noexcept {
+  epoll_event unused{};
+  kernel::epoll_ctl(own_descriptors.epoll, EPOLL_CTL_DEL, fd, &unused);
+}
+
+slot* slot_of(int fd) noexcept {
+  return static_cast<unsigned>(fd) < descriptors_max ? &descriptors->slots[fd] : nullptr;
 }
 
 std::uint32_t union_of_events(const slot& s) noexcept {
@@ -119,8 +121,7 @@ void note_event(slot& s, int fd, std::uint32_t events, bool is_used) noexcept {
     if (s.first) {
       arm(fd, union_of_events(s));
     } else {
-      epoll_event nothing{};
-      kernel::epoll_ctl(own_descriptors.epoll, EPOLL_CTL_DEL, fd, &nothing);
+      stop_watching(fd);
     }
   }
 }
@@ -213,20 +214,13 @@ void forget_notes(int fd) noexcept {
   if (!s || s->notes.load(std::memory_order_relaxed) == 0) return;
   const std::uint32_t before = s->notes.exchange(0, std::memory_order_relaxed);
   // Else its edges would go on coming, under this number, while a duplicate of it is open.
-  epoll_event nothing{};
-  if (before & watched) kernel::epoll_ctl(own_descriptors.epoll, EPOLL_CTL_DEL, fd, &nothing);
+  if (before & watched) stop_watching(fd);
 }
 
 void keep_for_waiters(int fd) noexcept {
   if (static_cast<unsigned>(fd) >= descriptors_max) return;
   forget_notes(fd);
   slot& s = descriptors->slots[fd];
-  bool has_movable = false;
-  {
-    const guard hold(s.guard_of_waits);
-    for (const descriptor_wait* w = s.first; w; w = w->next) has_movable |= w->is_movable;
-  }
-  if (!has_movable) return;
   // Each waiter gets a duplicate of its own, which it closes when its call is done.
   const guard hold(s.guard_of_waits);
   descriptor_wait* next = nullptr;

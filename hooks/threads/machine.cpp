@@ -14,12 +14,7 @@
 // changes while no stack is in use that a signal handler would mind: it may run at any instruction
 // here, on either stack with either thread pointer (signals.cpp defers those).
 asm(R"(
-.text
-.p2align 4
-.globl coir_switch_by_instruction
-.hidden coir_switch_by_instruction
-.type coir_switch_by_instruction,@function
-coir_switch_by_instruction:
+.macro coir_leave_context
   push %rbp
   push %rbx
   push %r12
@@ -31,7 +26,8 @@ coir_switch_by_instruction:
   fnstcw 4(%rsp)
   mov %rsp, (%rdi)
   mov %rsi, %rsp
-  wrfsbase %rdx
+.endm
+.macro coir_enter_context
   ldmxcsr (%rsp)
   fldcw 4(%rsp)
   add $8, %rsp
@@ -42,6 +38,17 @@ coir_switch_by_instruction:
   pop %rbx
   pop %rbp
   ret
+.endm
+
+.text
+.p2align 4
+.globl coir_switch_by_instruction
+.hidden coir_switch_by_instruction
+.type coir_switch_by_instruction,@function
+coir_switch_by_instruction:
+  coir_leave_context
+  wrfsbase %rdx
+  coir_enter_context
 .size coir_switch_by_instruction, .-coir_switch_by_instruction
 
 .p2align 4
@@ -49,31 +56,12 @@ coir_switch_by_instruction:
 .hidden coir_switch_by_kernel
 .type coir_switch_by_kernel,@function
 coir_switch_by_kernel:
-  push %rbp
-  push %rbx
-  push %r12
-  push %r13
-  push %r14
-  push %r15
-  sub $8, %rsp
-  stmxcsr (%rsp)
-  fnstcw 4(%rsp)
-  mov %rsp, (%rdi)
-  mov %rsi, %rsp
+  coir_leave_context
   mov $158, %eax      /* arch_prctl */
   mov $0x1002, %edi   /* ARCH_SET_FS */
   mov %rdx, %rsi
   syscall
-  ldmxcsr (%rsp)
-  fldcw 4(%rsp)
-  add $8, %rsp
-  pop %r15
-  pop %r14
-  pop %r13
-  pop %r12
-  pop %rbx
-  pop %rbp
-  ret
+  coir_enter_context
 .size coir_switch_by_kernel, .-coir_switch_by_kernel
 )");
 

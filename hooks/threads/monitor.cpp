@@ -2,6 +2,7 @@
 
 #include "hooks/threads/carriers.hpp"
 #include "hooks/threads/counters.hpp"
+#include "hooks/threads/cpu_clock.hpp"
 #include "hooks/threads/descriptor_slots.hpp"
 #include "hooks/threads/settings.hpp"
 #include "hooks/threads/signal_queue.hpp"
@@ -32,9 +33,7 @@ std::int64_t cpu_time_ns(const carrier& c) noexcept {
   constexpr int per_thread_clock = 6;
   const auto clock =
       static_cast<clockid_t>((~static_cast<unsigned>(c.tid) << 3) | per_thread_clock);
-  timespec used{};
-  kernel::call(SYS_clock_gettime, clock, &used);
-  return used.tv_sec * std::int64_t{1'000'000'000} + used.tv_nsec;
+  return clock_time_ns(clock);
 }
 
 /// The state letter of a kernel thread: R, S, D, …
@@ -124,7 +123,6 @@ void* watch(void*) {
   int quiet_looks = 0;
   for (;;) {
     sleep_us(next_us);
-    count(counter::looks);
     route_process_signals();
     const std::int64_t now = coir::detail::now_ns();
     const int carriers = sched->carrier_count.load(std::memory_order_acquire);

@@ -1,6 +1,5 @@
 #include "hooks/threads/poller_kick.hpp"
 
-#include "hooks/threads/counters.hpp"
 #include "hooks/threads/runtime_descriptors.hpp"
 #include "hooks/threads/state.hpp"
 #include "runtime/kernel/calls.hpp"
@@ -18,7 +17,6 @@ int start_kick() noexcept {
 
 void kick_poller() noexcept {
   if (sched->is_poller_kicked.exchange(1, std::memory_order_seq_cst) != 0) return;
-  count(counter::kicks);
   const std::uint64_t one = 1;
   kernel::write(own_descriptors.kick, &one, sizeof one);
 }

@@ -23,10 +23,6 @@ void wake(thread_fiber& fiber) noexcept {
   }
 }
 
-void interrupt(thread_fiber& fiber) noexcept { wake(fiber); }
-
-void start_fiber(thread_fiber& fiber) noexcept { wake(fiber); }
-
 void queue_fiber(thread_fiber& fiber, bool is_global) noexcept {
   enter_runtime();
   sched->ready_count.fetch_add(1, std::memory_order_seq_cst);

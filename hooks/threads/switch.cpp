@@ -1,24 +1,16 @@
 #include "hooks/threads/switch.hpp"
 
+#include "hooks/threads/cpu_clock.hpp"
 #include "hooks/threads/machine.hpp"
 #include "hooks/threads/signal_mask.hpp"
 #include "hooks/threads/state.hpp"
-#include "runtime/kernel/calls.hpp"
-
-#include <ctime>
 
 namespace coir::threads {
 namespace {
 
-std::int64_t kernel_cpu_time_ns() noexcept {
-  timespec used{};
-  kernel::call(SYS_clock_gettime, CLOCK_THREAD_CPUTIME_ID, &used);
-  return used.tv_sec * std::int64_t{1'000'000'000} + used.tv_nsec;
-}
-
 /// Credits `self` with what its carrier has used since it began to run there.
 void account_cpu_time(thread_fiber& self, carrier& c) noexcept {
-  const std::int64_t now = kernel_cpu_time_ns();
+  const std::int64_t now = clock_time_ns(CLOCK_THREAD_CPUTIME_ID);
   if (c.cpu_mark_ns != 0) self.cpu_ns += now - c.cpu_mark_ns;
   c.cpu_mark_ns = now;
 }

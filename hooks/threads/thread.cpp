@@ -289,7 +289,7 @@ int create(pthread_t* handle, const pthread_attr_t* attributes, void* (*function
   remember_thread(*thread);
   count(counter::threads);
   *handle = handle_of(*thread);
-  start_fiber(*thread);
+  wake(*thread);
   return 0;
 }
 

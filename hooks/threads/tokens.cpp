@@ -1,7 +1,6 @@
 #include "hooks/threads/tokens.hpp"
 
 #include "hooks/threads/carriers.hpp"
-#include "hooks/threads/counters.hpp"
 #include "hooks/threads/monitor_call.hpp"
 #include "hooks/threads/poller_kick.hpp"
 #include "runtime/kernel/calls.hpp"
@@ -69,7 +68,6 @@ void bring_runner() noexcept {
   }
   int expected = 0;
   if (!sched->is_waking.compare_exchange_strong(expected, 1, std::memory_order_seq_cst)) return;
-  count(counter::runners_brought);
   sched->state_lock.acquire();
   if (!is_token_free()) {
     sched->is_waking.store(0, std::memory_order_seq_cst);
@@ -90,7 +88,6 @@ void give_token(carrier& c) noexcept {
     sched->state_lock.release();
     return;
   }
-  count(counter::tokens_given);
   hand_over_from(c);
 }
 

@@ -51,22 +51,21 @@ bool patience::has_time_limit(short events) noexcept {
 
 int patience::ask_descriptor(short events) noexcept {
   is_asked_ = true;
-  thread_scheduler* const threads = threads_of_caller();
-  if (threads && threads->is_plain_stream(fd_)) return 0;
+  if (threads_ && threads_->is_plain_stream(fd_)) return 0;
   const int flags = kernel::fcntl(fd_, F_GETFL, 0);
   if (flags < 0) return flags;
   if (flags & O_NONBLOCK) return -EAGAIN;
-  if (has_time_limit(events) || !threads) return 0;
+  if (has_time_limit(events) || !threads_) return 0;
   const short other = events & POLLOUT ? POLLIN : POLLOUT;
-  if (is_stream(fd_) && socket_timeout_ns(fd_, other) == 0) threads->note_plain_stream(fd_);
+  if (is_stream(fd_) && socket_timeout_ns(fd_, other) == 0) threads_->note_plain_stream(fd_);
   return 0;
 }
 
 void patience::close_duplicate() noexcept { kernel::close(fd_); }
 
-int patience::await_as_thread(thread_scheduler& threads, short events) noexcept {
+int patience::await_as_thread(short events) noexcept {
   const int before = fd_;
-  const int result = threads.await_ready(fd_, events, mode_.until);
+  const int result = threads_->await_ready(fd_, events, mode_.until);
   if (fd_ != before) {
     if (owns_duplicate_) kernel::close(before);
     owns_duplicate_ = true;
@@ -83,15 +82,6 @@ void count_call() noexcept {
   } else if (thread_scheduler* const threads = threads_of_caller()) {
     threads->count_call();
   }
-}
-
-bool is_dry(int fd) noexcept {
-  thread_scheduler* const threads = threads_of_caller();
-  return threads && threads->is_dry(fd);
-}
-
-void note_dry(int fd) noexcept {
-  if (thread_scheduler* const threads = threads_of_caller()) threads->note_dry(fd);
 }
 
 std::int64_t await(operation& op, detail::deadline until) noexcept {
@@ -132,8 +122,7 @@ int pause(const patience& left) noexcept {
 
 int await_ready(short events, patience& left) noexcept {
   if (const int refused = left.before_wait(events); refused < 0) return refused;
-  if (thread_scheduler* const threads = threads_of_caller())
-    return left.await_as_thread(*threads, events);
+  if (left.threads()) return left.await_as_thread(events);
   operation op;
   op.fd = left.fd();
   op.events = static_cast<std::uint16_t>(events);

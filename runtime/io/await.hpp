@@ -14,7 +14,7 @@ namespace coir::io {
 /// descriptor is asked, once, when the call would block for the first time.
 class patience {
  public:
-  patience(int fd, wait_mode mode) noexcept : fd_(fd), mode_(mode) {}
+  patience(int fd, wait_mode mode) noexcept : threads_(threads_of_caller()), fd_(fd), mode_(mode) {}
   patience(const patience&) = delete;
   patience& operator=(const patience&) = delete;
   ~patience() {
@@ -29,8 +29,17 @@ class patience {
   int before_wait(short events) noexcept {
     return mode_.posix && !is_asked_ ? ask_descriptor(events) : 0;
   }
-  /// Waits as one of `threads`, once; 0 or -errno.
-  int await_as_thread(thread_scheduler& threads, short events) noexcept;
+  /// The one whose thread makes the call; null on a worker.
+  thread_scheduler* threads() const noexcept { return threads_; }
+  /// Waits as one of threads(), once; 0 or -errno.
+  int await_as_thread(short events) noexcept;
+
+  /// True when it is known that a read of this stream would have to wait. See thread_scheduler.
+  bool is_dry() const noexcept { return threads_ && threads_->is_dry(fd_); }
+  /// A read of this stream got less than it asked for.
+  void note_dry() const noexcept {
+    if (threads_) threads_->note_dry(fd_);
+  }
   detail::deadline until() const noexcept { return mode_.until; }
   /// The error of a wait that the deadline ended.
   int timeout_error() const noexcept { return timeout_error_; }
@@ -41,6 +50,7 @@ class patience {
   bool has_time_limit(short events) noexcept;
   void close_duplicate() noexcept;
 
+  thread_scheduler* threads_;
   int fd_;
   wait_mode mode_;
   bool owns_duplicate_ = false;
@@ -60,11 +70,6 @@ int await_ready(short events, patience& left) noexcept;
 /// Parks for a millisecond, for what gives no notice; 0, -ECANCELED, -EBADF when the descriptor was
 /// closed meanwhile, or the error of a deadline that has passed.
 int pause(const patience& left) noexcept;
-
-/// True when it is known that a read of this stream would have to wait. See thread_scheduler.
-bool is_dry(int fd) noexcept;
-/// A read of this stream got less than it asked for.
-void note_dry(int fd) noexcept;
 
 /// To be called after each call that did not have to wait: the fairness budget.
 void count_call() noexcept;

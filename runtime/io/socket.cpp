@@ -24,6 +24,19 @@ ssize_t transfer(short events, int flags, patience& left, Call call) noexcept {
   return cooperate(events, left, [&](int fd) { return call(fd, flags | MSG_DONTWAIT); });
 }
 
+/// transfer() of up to `size_of()` bytes to the caller; only a call that succeeded tells that the
+/// caller's sizes can be read. A plain read, which takes what there is, need not
+/// try a stream that is known to be dry, and may leave one so.
+template <class Size, class Call>
+ssize_t receive(int flags, bool is_plain, Size size_of, patience& left, Call call) noexcept {
+  if (is_plain && left.is_dry()) {
+    if (const int error = await_ready(POLLIN, left); error < 0) return error;
+  }
+  const ssize_t got = transfer(POLLIN, flags, left, call);
+  if (is_plain && got > 0 && static_cast<std::size_t>(got) < size_of()) left.note_dry();
+  return got;
+}
+
 int socket_option(int fd, int option) noexcept {
   int value = 0;
   socklen_t size = sizeof value;
@@ -88,14 +101,10 @@ ssize_t recvfrom(int fd, void* data, std::size_t size, int flags, sockaddr* from
     return got;
   }
   patience left(fd, mode);
-  if (flags == 0 && is_dry(fd)) {
-    if (const int error = await_ready(POLLIN, left); error < 0) return error;
-  }
-  const ssize_t got = transfer(POLLIN, flags, left, [&](int at, int f) {
+  auto size_of = [size] { return size; };
+  return receive(flags, flags == 0, size_of, left, [&](int at, int f) {
     return kernel::recvfrom(at, data, size, f, from, from_size);
   });
-  if (flags == 0 && got > 0 && static_cast<std::size_t>(got) < size) note_dry(fd);
-  return got;
 }
 
 ssize_t recvmsg(int fd, msghdr* message, int flags, wait_mode mode) noexcept {
@@ -106,15 +115,9 @@ ssize_t recvmsg(int fd, msghdr* message, int flags, wait_mode mode) noexcept {
     return receive_all(message, flags & ~MSG_WAITALL, left);
   }
   const bool is_plain_read = flags == 0 && message->msg_controllen == 0;
-  if (is_plain_read && is_dry(fd)) {
-    if (const int error = await_ready(POLLIN, left); error < 0) return error;
-  }
-  const ssize_t got =
-      transfer(POLLIN, flags, left, [&](int at, int f) { return kernel::recvmsg(at, message, f); });
-  if (is_plain_read && got > 0 &&
-      static_cast<std::size_t>(got) < total_size(message->msg_iov, message->msg_iovlen))
-    note_dry(fd);
-  return got;
+  auto size_of = [message] { return total_size(message->msg_iov, message->msg_iovlen); };
+  return receive(flags, is_plain_read, size_of, left,
+                 [&](int at, int f) { return kernel::recvmsg(at, message, f); });
 }
 
 ssize_t send(int fd, const void* data, std::size_t size, int flags, wait_mode mode) noexcept {
@@ -159,7 +162,7 @@ int accept(int fd, sockaddr* peer, socklen_t* peer_size, int flags, wait_mode mo
   if (!is_listening) return kernel::accept4(fd, peer, peer_size, flags);  // fails without waiting
   patience left(fd, mode);
   if (const int refused = left.before_wait(POLLIN); refused < 0) return refused;
-  if (threads_of_caller()) return accept_when_ready(peer, peer_size, flags, left);
+  if (left.threads()) return accept_when_ready(peer, peer_size, flags, left);
   operation op;
   op.kind = operation_kind::accept;
   op.fd = fd;
