@@ -61,6 +61,8 @@ const char* words_for(wait_reason why) noexcept {
       return "waits for a future's promise";
     case wait_reason::place:
       return "waits for a place in pool";
+    case wait_reason::serve:
+      return "serves the fibers of its worker";
   }
   return "waits";
 }

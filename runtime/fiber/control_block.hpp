@@ -87,8 +87,9 @@ struct fiber_record {
   intrusive_list<interruption> interruptions;  ///< pending, oldest first
   interruption* raised = nullptr;              ///< the last that was thrown, while it lives
   kill_request kill;
-  unsigned c_frames = 0;  ///< calls from C code that are open: see throw_if_interrupted
-  stack_memory stack;     ///< the one in use; empty for that of a thread
+  bool is_dismissed = false;  ///< has got the one kill by which its set of workers ends it
+  unsigned c_frames = 0;      ///< calls from C code that are open: see throw_if_interrupted
+  stack_memory stack;         ///< the one in use; empty for that of a thread
   fiber_values values;
   fiber_kind kind = fiber_kind::spawned;
   std::uint32_t number = 0;          ///< its place in the pool's slab, for colouring

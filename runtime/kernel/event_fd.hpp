@@ -25,10 +25,10 @@ class event_fd {
     const std::uint64_t one = 1;
     write(fd_, &one, sizeof one);
   }
-  /// Makes it unreadable.
-  void clear() noexcept {
-    std::uint64_t count;
-    read(fd_, &count, sizeof count);
+  /// Makes it unreadable; how often it was signalled since the last time.
+  std::uint64_t take() noexcept {
+    std::uint64_t count = 0;
+    return read(fd_, &count, sizeof count) == sizeof count ? count : 0;
   }
 
  private:

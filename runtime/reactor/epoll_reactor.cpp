@@ -27,7 +27,7 @@ int epoll_reactor::start() noexcept {
   if (wake_event_.fd() < 0) return wake_event_.fd();
   epoll_fd_ = kernel::epoll_create1(EPOLL_CLOEXEC);
   if (epoll_fd_ < 0) return epoll_fd_;
-  epoll_event event{EPOLLIN, {.fd = wake_event_.fd()}};
+  epoll_event event{EPOLLIN | EPOLLET, {.fd = wake_event_.fd()}};
   return kernel::epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, wake_event_.fd(), &event);
 }
 
@@ -96,7 +96,7 @@ int epoll_reactor::wait(epoll_event* events, std::int64_t timeout_ns) noexcept {
 
 void epoll_reactor::handle(const epoll_event& event, fiber_list& ready) noexcept {
   const int fd = event.data.fd;
-  if (fd == wake_event_.fd()) return wake_event_.clear();
+  if (fd == wake_event_.fd()) return;
   fd_slot* s = existing_slot(fd);
   if (!s) return;
   if (s->persistent) deliver(*s->persistent, event.events, ready);

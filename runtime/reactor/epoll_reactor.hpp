@@ -2,7 +2,6 @@
 /// is done by the offload threads. Twin of uring_reactor.
 #pragma once
 
-#include "runtime/kernel/event_fd.hpp"
 #include "runtime/reactor/reactor.hpp"
 
 namespace coir::detail {
@@ -16,7 +15,6 @@ class epoll_reactor final : public reactor {
   int submit(operation& op) noexcept override;
   void cancel(operation& op) noexcept override;
   void poll(std::int64_t timeout_ns, fiber_list& ready) noexcept override;
-  void wake() noexcept override { wake_event_.signal(); }
   int add_watch(watch& w) noexcept override;
   void remove_watch(watch& w) noexcept override;
   const char* name() const noexcept override { return "epoll"; }
@@ -33,7 +31,6 @@ class epoll_reactor final : public reactor {
 
   int epoll_fd_ = -1;
   bool has_pwait2_ = true;
-  kernel::event_fd wake_event_;
 };
 
 }  // namespace coir::detail

@@ -13,6 +13,7 @@
 ///   3 After forget(fd) nothing here holds the descriptor's file open.
 #pragma once
 
+#include "runtime/kernel/event_fd.hpp"
 #include "runtime/reactor/fd_table.hpp"
 #include "runtime/reactor/operation.hpp"
 
@@ -39,7 +40,13 @@ class reactor {
   /// and queues the fibers whose operations are done.
   virtual void poll(std::int64_t timeout_ns, fiber_list& ready) noexcept = 0;
   /// Ends a poll() that waits, or the next one. Any thread.
-  virtual void wake() noexcept = 0;
+  void wake() noexcept { wake_event_.signal(); }
+  /// True when wake() has been called that often since the beginning: nobody is inside it any
+  /// longer.
+  bool has_been_woken(std::uint64_t times) noexcept {
+    wakes_seen_ += wake_event_.take();
+    return wakes_seen_ >= times;
+  }
 
   /// Registers `w` with the kernel; 0 or -errno.
   virtual int add_watch(watch& w) noexcept = 0;
@@ -73,12 +80,16 @@ class reactor {
   /// once.
   virtual void after_forget() noexcept {}
 
+  /// Becomes readable by each wake(), and is never read meanwhile: a backend watches for edges.
+  kernel::event_fd wake_event_;
+
   /// Updates `w` by an event mask and makes those who wait for it ready.
   static void deliver(watch& w, std::uint32_t events, fiber_list& ready) noexcept;
 
  private:
   static constexpr std::size_t slots_per_chunk = 1024;
   std::vector<std::unique_ptr<fd_slot[]>> chunks_;
+  std::uint64_t wakes_seen_ = 0;
 };
 
 /// Chooses by COIR_BACKEND and by what the kernel permits, and makes a reactor for the calling

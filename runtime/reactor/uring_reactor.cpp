@@ -256,7 +256,6 @@ void uring_reactor::handle(const io_uring_cqe& cqe, fiber_list& ready) noexcept 
 }
 
 void uring_reactor::handle_wake(const io_uring_cqe& cqe) noexcept {
-  wake_event_.clear();
   if (!(cqe.flags & IORING_CQE_F_MORE)) arm_wake_event();
 }
 

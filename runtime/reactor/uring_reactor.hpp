@@ -3,7 +3,6 @@
 /// epoll_reactor.
 #pragma once
 
-#include "runtime/kernel/event_fd.hpp"
 #include "runtime/reactor/reactor.hpp"
 
 #include <liburing.h>
@@ -19,7 +18,6 @@ class uring_reactor final : public reactor {
   int submit(operation& op) noexcept override;
   void cancel(operation& op) noexcept override;
   void poll(std::int64_t timeout_ns, fiber_list& ready) noexcept override;
-  void wake() noexcept override { wake_event_.signal(); }
   int add_watch(watch& w) noexcept override;
   void remove_watch(watch& w) noexcept override;
   const char* name() const noexcept override { return "io_uring"; }
@@ -56,7 +54,6 @@ class uring_reactor final : public reactor {
   bool has_ring_ = false;
   /// The kernel sets a flag in shared memory when a zero-wait enter is worth it
   bool tells_task_work_ = false;
-  kernel::event_fd wake_event_;
   std::vector<request> requests_;
   std::uint32_t first_free_ = 0;  ///< index + 1; 0: none
 };

@@ -8,6 +8,7 @@
 
 #include <cstdlib>
 #include <exception>
+#include <memory>
 
 #include <pthread.h>
 
@@ -22,9 +23,7 @@ struct fork_handlers {
     worker* const self = worker::current_or_null();
     for (worker* w = first_worker(); w; w = w->next_worker_) {
       w->is_in_use_ = true;  // its thread is not here: never to be reused
-      w->inbox_.take_all();
-      w->is_waiting_.store(false);
-      w->wakers_.store(0);
+      std::construct_at(&w->inbox_);
     }
     if (self) restart(*self);
   }
@@ -58,6 +57,8 @@ struct fork_handlers {
     w.unspawned_ = generators + (self.record->kind != fiber_kind::spawned ? 1 : 0);
     w.run_queue_ = fiber_list{};
     self.record->wake_is_posted.store(false);
+    w.sit(nullptr);  // the others of its crew are not here
+    w.wakes_due_ = 0;
     w.reactor_.reset();
     try {
       w.reactor_ = make_reactor();

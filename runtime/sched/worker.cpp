@@ -7,7 +7,9 @@
 #include "runtime/fiber/overflow_report.hpp"
 #include "runtime/kernel/report.hpp"
 #include "runtime/kernel/syscall.hpp"
+#include "runtime/sched/crew.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -21,6 +23,12 @@ namespace {
 
 // More than a wake-up ever costs would only burn the processor
 constexpr std::int64_t spin_ns_max = 1'000'000;
+// In a crew: about what waking a halted processor of a virtual machine costs
+constexpr std::int64_t crew_spin_ns = 20'000;
+// A sleep that was shorter says that the next message is likely to come soon; it lasts at least as
+// long as two wake-ups, where two workers wait for each other
+constexpr std::int64_t short_sleep_ns = 200'000;
+constexpr int looks_per_poll = 64;  // while it spins: a poll may be a system call
 constexpr std::int64_t trim_period_ns = 1'000'000'000;
 // A wait without end is looked at once it has lasted so long
 constexpr std::int64_t idle_ns = 50'000'000;
@@ -32,10 +40,17 @@ constinit thread_local worker* this_thread_worker = nullptr;
 short_lock registry_lock;
 constinit std::atomic<worker*> registry{nullptr};
 
+/// COIR_SPIN_US in ns; -1 without it.
 std::int64_t read_spin_ns() noexcept {
   const char* text = std::getenv("COIR_SPIN_US");
-  const std::int64_t ns = text ? std::strtoll(text, nullptr, 10) * 1000 : 0;
-  return ns < 0 ? 0 : ns > spin_ns_max ? spin_ns_max : ns;
+  if (!text || !*text) return -1;
+  return std::clamp<std::int64_t>(std::strtoll(text, nullptr, 10) * 1000, 0, spin_ns_max);
+}
+
+void pause() noexcept {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#endif
 }
 
 control_block* running_fiber() noexcept {
@@ -93,8 +108,11 @@ worker& worker::adopt_thread() {
 
   w->adopt_this_thread();
   w->reactor_ = std::move(made);
-  w->spin_ns_ = read_spin_ns();
-  w->set_clock(now_ns());
+  const std::int64_t spin_ns = read_spin_ns();
+  w->spins_always_ = spin_ns > 0;
+  w->spin_ns_ = std::max<std::int64_t>(spin_ns, 0);
+  w->begun_at_ = now_ns();
+  w->set_clock(w->begun_at_);
   w->main_.home = w;
   w->main_.record = &w->main_record_;
   w->main_record_.owner = &w->main_;
@@ -126,9 +144,9 @@ void worker::retire() noexcept {
   }
   this_thread_worker = nullptr;
   release_signal_stack();
-  while (wakers_.load(std::memory_order_acquire) != 0)
-    kernel::call(SYS_sched_yield);  // one is inside wake()
+  while (!reactor_->has_been_woken(wakes_due_)) kernel::call(SYS_sched_yield);  // one is about to
   reactor_.reset();
+  wakes_due_ = 0;
   registry_lock.lock();
   is_in_use_ = false;
   registry_lock.unlock();
@@ -158,6 +176,9 @@ void worker::end_running(control_block* target) noexcept {
   control_block& self = *running;
   if (&self == last_after_fork_) std::exit(EXIT_SUCCESS);
   self.state = fiber_state::ended;
+  count_.turns_given.add();
+  // Before the loop, in which the end may be what somebody waits for
+  if (self.record->kind == fiber_kind::spawned) count_.fibers_ended.add();
   if (!target) target = next_ready();
   if (!target) target = wait_for_ready();
   if (self.is_interrupted) retract_all(self);  // came too late
@@ -182,7 +203,12 @@ control_block& worker::make_fiber(std::size_t stack_bytes, void (*entry)(control
   f->record->entry = entry;
   f->record->argument = argument;
   f->record->kind = kind;
-  if (kind != fiber_kind::spawned) ++unspawned_;
+  f->record->is_dismissed = false;
+  if (kind != fiber_kind::spawned) {
+    ++unspawned_;
+  } else {
+    count_.fibers_begun.add();
+  }
   prepare_context(*f);
   f->record->fork_generation = fork_generation.load(std::memory_order_relaxed);
   return *f;
@@ -192,6 +218,12 @@ void worker::release_stack(control_block& lender) noexcept {
   lender.state = fiber_state::ended;
   --unspawned_;
   pool_.release(lender);
+}
+
+void worker::discard(control_block& f) noexcept {
+  f.state = fiber_state::ended;
+  count_.fibers_ended.add();
+  pool_.release(f);
 }
 
 void worker::interrupt(control_block& f, interruption& in) noexcept {
@@ -250,25 +282,33 @@ void make_ready_at_home(remote_call& call) noexcept {
   control_block& f = fiber_record::owner_of(call);
   // Pairs with the exchange in wake()
   f.record->wake_is_posted.exchange(false, std::memory_order_acq_rel);
-  worker::of(f).run_queue().make_ready(f);
+  worker& w = worker::of(f);
+  w.count().wakes_received.add();
+  w.run_queue().make_ready(f);
 }
 
 }  // namespace
 
 void worker::wake_from_elsewhere(control_block& f) noexcept {
+  if (worker* const here = current_or_null()) here->count_.wakes_sent.add();
   // One that is posted already has not been looked at yet, and will be after this.
   if (f.record->wake_is_posted.exchange(true, std::memory_order_acq_rel)) return;
   f.record->wake_call.invoke = make_ready_at_home;
   of(f).post(f.record->wake_call);
 }
 
-void worker::post(remote_call& call) noexcept {
-  inbox_.push(call);
-  // Sequentially consistent on both sides: either this sees the worker waiting, or the worker sees
-  // the call.
-  wakers_.fetch_add(1, std::memory_order_seq_cst);
-  if (is_waiting_.load(std::memory_order_seq_cst) && is_waiting_.exchange(false)) reactor_->wake();
-  wakers_.fetch_sub(1, std::memory_order_release);
+void worker::sit(crew_seat* seat) noexcept {
+  seat_ = seat;
+  if (seat && !spins_always_ && seat->all->may_spin()) spin_ns_ = crew_spin_ns;
+}
+
+/// Nobody is ready: begins fibers for the crew until one is.
+control_block* worker::next_unbegun() noexcept {
+  while (remote_call* const call = seat_->all->take(*seat_)) {
+    call->invoke(*call);
+    if (control_block* const first = run_queue_.pop_front()) return first;
+  }
+  return nullptr;
 }
 
 void worker::turn(bool may_wait) noexcept {
@@ -277,12 +317,17 @@ void worker::turn(bool may_wait) noexcept {
   const deadline now = now_ns();
   set_clock(now);
   if (!timers_.empty()) expire_timers(now);
-  if (!may_wait || !run_queue_.empty()) return reactor_->poll(0, run_queue_);
-  if (spin_ns_ > 0) {
-    spin();
-    if (!run_queue_.empty()) return;
+  if (seat_) {
+    if (remote_call* const oldest = seat_->all->take_oldest(*seat_)) oldest->invoke(*oldest);
   }
+  if (!may_wait || !run_queue_.empty()) return poll(0);
+  if (spin_ns_ > 0 && (spins_always_ || does_spin_pay_) && spin()) return;
   wait_for_events();
+}
+
+void worker::poll(std::int64_t limit) noexcept {
+  count_.polls.add();
+  reactor_->poll(limit, run_queue_);
 }
 
 /// While the main fiber waits for other fibers and no timer is armed, the first wait is only long:
@@ -292,24 +337,49 @@ void worker::wait_for_events() noexcept {
   const bool is_suspect = limit < 0 && is_for_fibers(main_);
   if (is_suspect && !was_idle_) limit = idle_ns;
   if (is_suspect && was_idle_) on_idle_without_timers(*this);
-  is_waiting_.store(true, std::memory_order_seq_cst);
-  const bool may_wait = inbox_.empty() && run_queue_.empty();
-  reactor_->poll(may_wait ? limit : 0, run_queue_);
-  is_waiting_.store(false, std::memory_order_relaxed);
-  set_clock(now_ns());
-  was_idle_ = is_suspect && may_wait && run_queue_.empty() && inbox_.empty();
+  was_idle_ = sleep(limit) && is_suspect && run_queue_.empty() && inbox_.empty();
+}
+
+/// Waits in the kernel, unless there is something to do; false when there was. crew.hpp has the
+/// order of the steps, and why it is that one.
+bool worker::sleep(std::int64_t limit) noexcept {
+  if (!run_queue_.empty() || !inbox_.begin_sleep()) {
+    poll(0);
+    return false;
+  }
+  const bool may_wait = !seat_ || seat_->all->begin_rest(*seat_);
+  const deadline before = now_ns();
+  poll(may_wait ? limit : 0);
+  if (!inbox_.end_sleep()) ++wakes_due_;
+  if (!may_wait) return false;
+  if (seat_) seat_->all->end_rest(*seat_);
+  const deadline after = now_ns();
+  set_clock(after);
+  count_.sleeps.add();
+  count_.slept_ns.add(static_cast<std::uint64_t>(after - before));
+  does_spin_pay_ = after - before < short_sleep_ns;
+  return true;
 }
 
 /// Looks again and again for a short while before sleeping: on a virtual machine waking a halted
-/// processor costs more.
-void worker::spin() noexcept {
+/// processor costs more. True when something has come.
+bool worker::spin() noexcept {
   const deadline end = now_ns() + spin_ns_;
-  while (run_queue_.empty() && inbox_.empty()) {
-    reactor_->poll(0, run_queue_);
+  for (;;) {
+    for (int i = 0; i < looks_per_poll; ++i) {
+      if (has_news()) return true;
+      pause();
+    }
+    poll(0);
     const deadline now = now_ns();
     if (!timers_.empty()) expire_timers(now);
-    if (now >= end) return;
+    if (!run_queue_.empty()) return true;
+    if (now >= end) return does_spin_pay_ = false;
   }
+}
+
+bool worker::has_news() noexcept {
+  return !inbox_.empty() || (seat_ && seat_->all->may_have_work(*seat_));
 }
 
 /// How long the reactor may wait, in ns; -1: without limit. Before a wait that is not short, idle

@@ -7,7 +7,7 @@
 ///
 /// Invariants
 ///   1 Run queue, timers, reactor and the states of its fibers belong to the worker's thread. Other
-///     threads have two doors: wake() and post(). Both go through the inbox.
+///     threads have two doors, wake() and what worker_door has. Both go through the inbox.
 ///   2 A fiber gives up its worker only in park(), yield(), park_for(), start_first() and
 ///     end_running().
 ///   3 A parked fiber may be woken without a cause. Every wait looks at its own condition again.
@@ -22,19 +22,19 @@
 
 #include <coir/detail/clock.hpp>
 
-#include "runtime/base/inbox.hpp"
 #include "runtime/fiber/context.hpp"
 #include "runtime/fiber/fiber_pool.hpp"
-#include "runtime/reactor/reactor.hpp"
 #include "runtime/reactor/timer_wheel.hpp"
+#include "runtime/sched/worker_door.hpp"
 
 #include <atomic>
 #include <cstddef>
-#include <memory>
 
 namespace coir::detail {
 
-class worker final : public thread_slots {
+struct crew_seat;
+
+class worker final : public thread_slots, public worker_door {
  public:
   /// The calling thread's worker, made when there is none yet. Throws what make_reactor throws.
   static worker& current() {
@@ -80,6 +80,8 @@ class worker final : public thread_slots {
                             fiber_kind kind = fiber_kind::spawned);
   /// Takes back the stack of a generator that has ended; nobody is on it.
   void release_stack(control_block& lender) noexcept;
+  /// Takes back a fresh fiber that was never queued.
+  void discard(control_block& f) noexcept;
   /// Queues a fresh fiber behind those that are ready.
   void start(control_block& f) noexcept {
     f.state = fiber_state::ready;
@@ -87,6 +89,7 @@ class worker final : public thread_slots {
   }
   /// Runs a fresh fiber at once; the running one stands behind those that are ready.
   void start_first(control_block& f) noexcept {
+    count_.turns_given.add();
     control_block& self = *running;
     self.state = fiber_state::ready;
     run_queue_.push_back(self);
@@ -127,12 +130,19 @@ class worker final : public thread_slots {
   reactor& io() noexcept { return *reactor_; }
   fiber_list& run_queue() noexcept { return run_queue_; }
 
-  // The doors for other threads.
+  /// Joins a crew, or leaves it with null: from then on it begins fibers of the crew's, too. The
+  /// worker's thread only.
+  void sit(crew_seat* seat) noexcept;
+  /// Its place in a crew, or null. Changes on its thread only.
+  crew_seat* seat() const noexcept { return seat_; }
+
+  /// When its thread became a worker.
+  deadline begun_at() const noexcept { return begun_at_; }
+
+  // The doors for other threads, besides those of worker_door.
 
   /// Makes a parked fiber ready, on whatever worker. Any thread.
   static void wake(control_block& f) noexcept;
-  /// Runs `call` on this worker's thread, in its loop. Any thread.
-  void post(remote_call& call) noexcept;
   /// Posts what `make` returns for each worker but the calling thread's; `make` may return null.
   /// Any thread.
   template <class Make>
@@ -153,32 +163,37 @@ class worker final : public thread_slots {
   void switch_away(control_block& from) noexcept;
   control_block* wait_for_ready() noexcept;
   void switch_to(control_block& from, control_block& to) noexcept {
+    count_.switches.add();
     to.calls_without_park = 0;
     switch_context(from, to);
   }
   control_block* next_ready() noexcept {
     if (--switches_until_turn_ <= 0) turn(false);
-    return run_queue_.pop_front();
+    control_block* const first = run_queue_.pop_front();
+    return first || !seat_ ? first : next_unbegun();
   }
+  control_block* next_unbegun() noexcept;
   void turn(bool may_wait) noexcept;
-  void spin() noexcept;
+  bool spin() noexcept;
+  bool has_news() noexcept;
+  void poll(std::int64_t limit) noexcept;
+  bool sleep(std::int64_t limit) noexcept;
   std::int64_t wait_limit() noexcept;
   void wait_for_events() noexcept;
   void set_clock(deadline now) noexcept { now_ms_ = static_cast<std::uint32_t>(now / 1'000'000); }
   void expire_timers(deadline now) noexcept;
   void run_remote_calls() noexcept;
 
-  fiber_list run_queue_;
+  alignas(64) fiber_list run_queue_;  // away from the inbox
   int switches_until_turn_ = events_per_turn;
   std::uint32_t now_ms_ = 0;  ///< of the last turn; wraps after 49 days
   bool was_idle_ = false;     ///< has waited for long without finding anything to do
   timer_wheel timers_;
-  std::unique_ptr<reactor> reactor_;
-  inbox inbox_;
-  std::atomic<bool> is_waiting_{
-      false};  ///< in the kernel, or about to be: whoever posts must wake the reactor
-  std::atomic<int> wakers_{0};  ///< threads inside post() that may touch the reactor
-  std::int64_t spin_ns_ = 0;
+  crew_seat* seat_ = nullptr;
+  deadline begun_at_ = 0;
+  std::int64_t spin_ns_ = 0;    ///< how long it looks for work before it sleeps; 0: not at all
+  bool spins_always_ = false;   ///< by COIR_SPIN_US; else only while that pays
+  bool does_spin_pay_ = false;  ///< the last sleep was short, or the last spin brought something
   deadline next_trim_ = 0;
   fiber_pool pool_;
   std::size_t unspawned_ = 0;  ///< how many control blocks of the pool contexts and generators hold
@@ -234,6 +249,7 @@ inline wait_status worker::park(wait_reason why, deadline until, interruptible k
   const bool may_interrupt = kind == interruptible::yes;
   if (may_interrupt && self.is_interrupted) return wait_status::interrupted;
   if (until == 0) return wait_status::timed_out;
+  count_.turns_given.add();
   self.why = why;
   self.is_interruptible = may_interrupt;
   self.timed_out = false;
@@ -249,6 +265,7 @@ inline wait_status worker::park(wait_reason why, deadline until, interruptible k
 
 inline void worker::yield() noexcept {
   control_block& self = *running;
+  count_.turns_given.add();
   self.state = fiber_state::ready;
   run_queue_.push_back(self);
   switch_away(self);
@@ -258,12 +275,14 @@ inline wait_status worker::park_for(control_block* target, wait_reason why,
                                     interruptible kind) noexcept {
   control_block& self = *running;
   const bool may_interrupt = kind == interruptible::yes;
+  count_.turns_given.add();
   self.why = why;
   self.is_interruptible = may_interrupt;
   self.timed_out = false;
   self.state = fiber_state::parked;
   self.since_ms = now_ms_;
   if (target) {
+    count_.switches.add();
     target->calls_without_park = self.calls_without_park;  // no fiber has had a turn meanwhile
     switch_context(self, *target);
   } else {

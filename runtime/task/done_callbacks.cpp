@@ -69,9 +69,9 @@ any_call<void()> task::next_callback() noexcept {
     is_calling_ = false;
     return {};
   }
-  any_call<void()> next = std::move(own.callbacks.front().function);
+  any_call<void()> first = std::move(own.callbacks.front().function);
   own.callbacks.pop_front();
-  return next;
+  return first;
 }
 
 /// One with a state.

@@ -1,6 +1,8 @@
 // The life of a spawned function, from start_task to the wake of its joiners.
 #include "runtime/task/task.hpp"
 
+#include "runtime/kernel/report.hpp"
+#include "runtime/sched/crew.hpp"
 #include "runtime/sched/worker.hpp"
 #include "runtime/task/current_values.hpp"
 #include "runtime/task/fiber_start.hpp"
@@ -30,6 +32,24 @@ class task_life {
     identify(*t, how);
     control_block& f = make_fiber(w, owned, how.stack_bytes, site, entry);
     how.run_first ? w.start_first(f) : w.start(f);
+  }
+
+  /// Makes a task ready to be handed over, with the caller's reference.
+  static remote_call& prepare(task_ref<task> t, const attributes& how, const void* site) {
+    identify(*t, how);
+    announce(*t, site);
+    t->is_handed_over_ = true;
+    t->site_ = site;
+    t->stack_bytes_ = how.stack_bytes;
+    t->inherited_ = retain_inherited(current_values().inherited);
+    t->invoke = begin;
+    return *t.detach();
+  }
+
+  static void drop(remote_call& call) noexcept {
+    auto& t = static_cast<task&>(call);
+    t.request_kill(nullptr);  // cannot throw: it has no fiber
+    begin(call);
   }
 
   static void run(control_block& f) {
@@ -73,21 +93,71 @@ class task_life {
   static void end(task& t, task::state how) noexcept { finish(t, how); }
 
  private:
+  static void announce(task& t, const void* site) {
+    // coir's own fibers have no site
+    if (site && has_spawn_hook.load(std::memory_order_relaxed)) [[unlikely]]
+      announce_spawn(t.name(), t.id_, site);
+  }
+
   /// Makes the fiber of a task that was identified, and hands the task over to it.
   static control_block& make_fiber(worker& w, task_ref<task>& owned, std::size_t stack_bytes,
                                    const void* site, void (*entry)(control_block&)) {
-    task* const t = owned.get();
-    // coir's own fibers have no site
-    if (site && has_spawn_hook.load(std::memory_order_relaxed)) [[unlikely]]
-      announce_spawn(t->name(), t->id_, site);
-    control_block& f = w.make_fiber(stack_bytes_or_default(stack_bytes), entry, t);
-    f.record->id = t->id_;
-    const task_extras* const extras = t->extras_.load(std::memory_order_relaxed);
+    announce(*owned, site);
+    control_block& f = make_silently(w, *owned, stack_bytes, site, entry);
+    inherit_values(w.running->record->values, f.record->values);
+    owned->fiber_ = &f;
+    owned.detach();  // the fiber's own now, dropped at its end
+    return f;
+  }
+
+  static control_block& make_silently(worker& w, task& t, std::size_t stack_bytes, const void* site,
+                                      void (*entry)(control_block&)) {
+    control_block& f = w.make_fiber(stack_bytes_or_default(stack_bytes), entry, &t);
+    f.record->id = t.id_;
+    const task_extras* const extras = t.extras_.load(std::memory_order_acquire);
     f.record->name = extras ? extras->name.c_str() : "fiber";
     f.record->spawn_site = site;
-    inherit_values(w.running->record->values, f.record->values);
-    t->fiber_ = &f;
-    owned.detach();  // the fiber's own now, dropped at its end
+    return f;
+  }
+
+  /// Makes the fiber of a task that was handed over, on the member of the crew that invokes it.
+  static void begin(remote_call& call) noexcept {
+    task_ref<task> owned(static_cast<task*>(&call));
+    worker& w = *worker::current_or_null();
+    inherited_values* const inherited = std::exchange(owned->inherited_, nullptr);
+    control_block* const f = make_for(w, *owned);
+    if (f && inherited) give_inherited(inherited, f->record->values);
+    if (!f) release_inherited(inherited);
+    if (f) {
+      w.start(*f);
+      owned.detach();
+    }
+    w.seat()->taken.add();  // after fibers_begun: see crew::is_quiet
+  }
+
+  /// Null when a kill came first, or there was no memory, and the task has ended.
+  static control_block* make_for(worker& w, task& t) noexcept {
+    control_block* f = nullptr;
+    try {
+      f = &make_silently(w, t, t.stack_bytes_, t.site_, run);
+    } catch (const std::exception& e) {
+      kernel::report("fiber \"%s\" (#%llu) cannot begin: %s", t.name().c_str(),
+                     static_cast<unsigned long long>(t.id_), e.what());
+      t.error_ = std::current_exception();
+    }
+    t.lock_.lock();
+    const bool was_killed = std::exchange(t.is_taken_, true);
+    if (!was_killed) t.fiber_ = f;
+    t.lock_.unlock();
+    if (f && was_killed) {
+      w.discard(*f);
+      return nullptr;
+    }
+    if (!f && !was_killed) {
+      t.drop_function();
+      t.retain();  // for finish
+      finish(t, task::state::failed);
+    }
     return f;
   }
 
@@ -220,6 +290,14 @@ struct kill_call final : remote_call {
 
 }  // namespace
 
+/// Whoever was to make its fiber drops a reference when it comes to that.
+bool task::take_back() noexcept {
+  if (!is_handed_over_ || is_taken_) return false;
+  is_taken_ = true;
+  retain();
+  return true;
+}
+
 void task::request_kill(std::exception_ptr error) {
   lock_.lock();
   control_block* const f = fiber_;
@@ -279,6 +357,18 @@ void start_task_at(task* t, const attributes& how, const void* site, deadline wh
   task_life::set_start_time(*t, when);
   task_life::start(t, how, site, task_life::run_later);
 }
+
+void start_task_among(crew& where, task* t, const attributes& how, const void* site) {
+  const worker* const w = worker::current_or_null();
+  where.add(task_life::prepare(task_ref<task>(t), how, site), w ? w->seat() : nullptr);
+}
+
+void start_task_on(crew& where, std::size_t number, task* t, const attributes& how,
+                   const void* site) {
+  where.add_for(number, task_life::prepare(task_ref<task>(t), how, site));
+}
+
+void drop_handed_over_task(remote_call& work) noexcept { task_life::drop(work); }
 
 void identify_task(task& t, const attributes& how) { task_life::identify(t, how); }
 

@@ -35,3 +35,5 @@
 #include <coir/timeout.hpp>
 #include <coir/wait.hpp>
 #include <coir/wait_group.hpp>
+#include <coir/worker_options.hpp>
+#include <coir/workers.hpp>

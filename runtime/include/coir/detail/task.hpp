@@ -5,6 +5,7 @@
 #include <coir/detail/clock.hpp>
 #include <coir/detail/observer.hpp>
 #include <coir/detail/reference_count.hpp>
+#include <coir/detail/remote_call.hpp>
 #include <coir/exceptions.hpp>
 #include <coir/export.hpp>
 
@@ -33,6 +34,8 @@ struct attributes {
 namespace detail {
 
 class task;
+class crew;
+struct inherited_values;
 struct select_access;
 struct task_extras;
 
@@ -50,8 +53,9 @@ struct end_watch {
 };
 
 /// State and result of a spawned function. Owned jointly by its fiber while that lives and by every
-/// handle.
-class COIR_API task {
+/// handle. As a remote_call it is what makes the fiber of a task that begins on another worker, and
+/// then owned by whoever is to invoke it, too.
+class COIR_API task : private remote_call {
  public:
   /// Where the task is in its life.
   enum class state : std::uint8_t {
@@ -137,9 +141,9 @@ class COIR_API task {
   virtual void run() = 0;
   /// Destroys the function and its arguments, on the fiber, before joiners wake.
   virtual void drop_function() noexcept = 0;
-  /// For a task that no fiber runs: takes it back from whoever would have run it; true when it had
-  /// not begun, and it is the caller's to finish. Called under the task's lock; never parks.
-  virtual bool take_back() noexcept { return false; }
+  /// For a task without a fiber: takes it back from whoever would have run it; true when it had not
+  /// begun, and it is the caller's to finish. Called under the task's lock; never parks.
+  virtual bool take_back() noexcept;
   /// Makes a task that is still its maker's alone one that has ended. Never parks.
   void end_at_once() noexcept {
     state_.store(state::succeeded, std::memory_order_relaxed);
@@ -161,7 +165,10 @@ class COIR_API task {
   reference_count owners_;
   std::atomic<state> state_{state::waiting};
   std::atomic<bool> is_settled_{false};  ///< ready, and its watches were told
-  control_block* fiber_ = nullptr;       ///< while it lives; written and read by its worker only
+  bool is_handed_over_ = false;  ///< constant once others know the task: somebody makes its fiber
+  bool is_taken_ = false;        ///< guarded by lock_: by whoever made that fiber, or by a kill
+  /// While it lives: read by others under lock_, written under it unless nobody else knows the task
+  control_block* fiber_ = nullptr;
   std::exception_ptr error_;
   short_lock lock_;
   wait_queue joiners_;            ///< guarded by lock_
@@ -169,6 +176,10 @@ class COIR_API task {
   bool is_calling_ = false;       ///< guarded by lock_: a fiber calls the callbacks, or is about to
   std::uint64_t id_ = 0;
   deadline start_time_ = 0;  ///< of a task started by start_task_at
+  // Of one that was handed over, until it has a fiber.
+  const void* site_ = nullptr;
+  std::size_t stack_bytes_ = 0;
+  inherited_values* inherited_ = nullptr;  ///< owned: what its maker had
   /// What few tasks need, or null: written once, under lock_ unless nobody else knows the task yet
   std::atomic<task_extras*> extras_{nullptr};
 };
@@ -181,6 +192,13 @@ COIR_API void start_task(task* t, const attributes& how, const void* site);
 COIR_API void start_task(task* t, const void* site);
 /// start_task at a later time; killing it earlier means that it never runs.
 COIR_API void start_task_at(task* t, const attributes& how, const void* site, deadline when);
+
+/// start_task on any worker of `where`, whichever comes first. It may fail there for want of memory
+/// for a stack: then the task has failed with what start_task throws. Any thread.
+COIR_API void start_task_among(crew& where, task* t, const attributes& how, const void* site);
+/// start_task on the worker of that number, of which the same is true. Any thread.
+COIR_API void start_task_on(crew& where, std::size_t number, task* t, const attributes& how,
+                            const void* site);
 
 /// The task of the running fiber; null on a main fiber, a raw context, and a thread that is no
 /// worker. Never parks.
@@ -211,13 +229,13 @@ class bound_task : public task_of<R> {
  private:
   void run() override {
     // An inner apply, because std::invoke lives in a header that is costly to compile
-    auto invoke = [](Function& f, Args&... args) -> R {
+    auto apply_to = [](Function& f, Args&... args) -> R {
       return std::apply(std::move(f), std::forward_as_tuple(std::move(args)...));
     };
     if constexpr (std::is_void_v<R>) {
-      std::apply(invoke, *call_);
+      std::apply(apply_to, *call_);
     } else {
-      this->value.emplace(std::apply(invoke, *call_));
+      this->value.emplace(std::apply(apply_to, *call_));
     }
   }
   void drop_function() noexcept override { call_.reset(); }

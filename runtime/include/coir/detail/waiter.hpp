@@ -39,13 +39,14 @@ enum class wait_reason : std::uint8_t {
   once,
   wait_group,
   future,
-  place
+  place,
+  serve  ///< a thread of a set of workers, for their fibers
 };
 
 /// Whether only another fiber or thread can end such a wait, not the kernel or the clock.
 constexpr bool is_for_fibers(wait_reason why) noexcept {
   return why != wait_reason::none && why != wait_reason::io && why != wait_reason::sleep &&
-         why != wait_reason::offload;
+         why != wait_reason::offload && why != wait_reason::serve;
 }
 
 /// Whether a kill or a scope's deadline ends the wait.

@@ -1,0 +1,166 @@
+#include "runtime/sched/crew.hpp"
+
+#include <algorithm>
+#include <mutex>
+
+#include <sched.h>
+
+namespace coir::detail {
+namespace {
+
+// Taken from the common queue at a time: enough to make its lock cheap, few enough that the others
+// find something
+constexpr std::size_t batch_max = 32;
+
+/// Marsaglia's xorshift: from where on a thief looks.
+std::uint32_t roll(std::uint32_t& dice) noexcept {
+  dice ^= dice << 13;
+  dice ^= dice >> 17;
+  dice ^= dice << 5;
+  return dice;
+}
+
+/// How many the calling thread may use.
+std::size_t processors() noexcept {
+  cpu_set_t usable;
+  return sched_getaffinity(0, sizeof usable, &usable) == 0
+             ? static_cast<std::size_t>(CPU_COUNT(&usable))
+             : 1;
+}
+
+}  // namespace
+
+crew::crew(std::size_t size)
+    : size_(size), may_spin_(size <= processors()), seats_(new crew_seat[size]) {
+  for (std::size_t i = 0; i < size; ++i) {
+    seats_[i].all = this;
+    seats_[i].number = i;
+    seats_[i].dice = static_cast<std::uint32_t>(i) + 1;
+  }
+}
+
+void crew::add(remote_call& work, crew_seat* own) noexcept {
+  if (own && own->all == this) {
+    own->offered.add();
+    if (own->unbegun.push(work)) return wake_idle();
+    own->offered.add(std::uint64_t(-1));
+  }
+  handed_in_.fetch_add(1, std::memory_order_relaxed);  // before is_quiet() could see it taken
+  {
+    const std::lock_guard guard(lock_);
+    work.next = nullptr;
+    (first_ ? last_->next : first_) = &work;
+    last_ = &work;
+    queued_.store(queued_.load(std::memory_order_relaxed) + 1, std::memory_order_seq_cst);
+  }
+  wake_idle();
+}
+
+void crew::add_for(std::size_t number, remote_call& work) noexcept {
+  handed_in_.fetch_add(1, std::memory_order_relaxed);
+  seats_[number].occupant->post(work);
+}
+
+remote_call* crew::take(crew_seat& by) noexcept {
+  if (remote_call* const own = by.unbegun.pop()) return own;
+  if (remote_call* const common = take_common(by)) return common;
+  return steal(by);
+}
+
+remote_call* crew::take_oldest(crew_seat& by) noexcept {
+  if (remote_call* const common = take_common(by)) return common;
+  return by.unbegun.steal();
+}
+
+/// One call to be invoked now; some more go into the deque of `by`, the oldest of them on top.
+remote_call* crew::take_common(crew_seat& by) noexcept {
+  if (queued_.load(std::memory_order_relaxed) == 0) return nullptr;
+  const std::size_t room = by.unbegun.reserve(batch_max) ? batch_max : 1;
+  remote_call* taken[batch_max];
+  std::size_t count = 0;
+  {
+    const std::lock_guard guard(lock_);
+    const std::size_t queued = queued_.load(std::memory_order_relaxed);
+    const std::size_t share = std::min(queued / size_ + 1, room);
+    for (; first_ && count < share; ++count) {
+      taken[count] = first_;
+      first_ = first_->next;
+    }
+    queued_.store(queued - count, std::memory_order_seq_cst);
+  }
+  if (count == 0) return nullptr;
+  for (std::size_t i = count - 1; i > 0; --i) (void)by.unbegun.push(*taken[i]);  // there is room
+  if (count > 1) wake_idle();
+  return taken[0];
+}
+
+remote_call* crew::steal(crew_seat& by) noexcept {
+  const std::size_t from = roll(by.dice) % size_;
+  for (std::size_t i = 0; i < size_; ++i) {
+    crew_seat& victim = seats_[(from + i) % size_];
+    if (&victim == &by) continue;
+    if (remote_call* const work = victim.unbegun.steal()) {
+      by.occupant->count().steals.add();
+      if (!victim.unbegun.empty()) wake_idle();
+      return work;
+    }
+  }
+  return nullptr;
+}
+
+bool crew::may_have_work(crew_seat& by) noexcept {
+  return queued_.load(std::memory_order_relaxed) != 0 ||
+         !seats_[roll(by.dice) % size_].unbegun.empty();
+}
+
+bool crew::has_work() const noexcept {
+  if (queued_.load(std::memory_order_seq_cst) != 0) return true;
+  for (std::size_t i = 0; i < size_; ++i) {
+    if (!seats_[i].unbegun.empty()) return true;
+  }
+  return false;
+}
+
+bool crew::begin_rest(crew_seat& by) noexcept {
+  idle_.add(by.number);
+  if (auto* const told = told_.load(std::memory_order_seq_cst); told && is_quiet())
+    told(told_argument_.load(std::memory_order_relaxed));
+  if (!has_work()) return true;
+  idle_.remove(by.number);
+  return false;
+}
+
+void crew::wake_idle() noexcept {
+  for (;;) {
+    const int number = idle_.take_one(size_);
+    if (number < 0 || seats_[number].occupant->rouse()) return;
+  }
+}
+
+std::size_t crew::load_of(std::size_t number) const noexcept {
+  const crew_seat& s = seats_[number];
+  const std::uint64_t ended = s.occupant->count().fibers_ended.read();
+  return static_cast<std::size_t>(s.occupant->count().fibers_begun.read() - ended) +
+         s.unbegun.size();
+}
+
+/// Counts of ends are read before those of beginnings, which they never exceed: when the sums are
+/// equal, they were so at the moment between.
+bool crew::is_quiet() const noexcept {
+  std::uint64_t ends = 0;
+  for (std::size_t i = 0; i < size_; ++i) {
+    ends += seats_[i].taken.read() + seats_[i].occupant->count().fibers_ended.read();
+  }
+  std::uint64_t beginnings = handed_in_.load(std::memory_order_seq_cst);
+  for (std::size_t i = 0; i < size_; ++i) {
+    beginnings += seats_[i].offered.read() + seats_[i].occupant->count().fibers_begun.read();
+  }
+  return ends == beginnings;
+}
+
+void crew::tell_when_quiet(void (*told)(void*) noexcept, void* argument) noexcept {
+  told_argument_.store(argument, std::memory_order_relaxed);
+  told_.store(told, std::memory_order_seq_cst);
+}
+
+}  // namespace coir::detail
