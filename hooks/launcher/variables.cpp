@@ -20,6 +20,8 @@ bool is_backend(std::string_view text) {
   return text == "uring" || text == "io_uring" || text == "epoll";
 }
 
+bool is_clock(std::string_view text) { return text == "real" || text == "virtual"; }
+
 bool is_mode(std::string_view text) { return text == "fiber" || text == "thread" || text == "off"; }
 
 bool is_anything(std::string_view) { return true; }
@@ -40,7 +42,7 @@ bool is_family_list(std::string_view text) {
 
 constexpr variable variables[] = {
     {"COIR_WORKERS", "processors", "a number from 1 to 1024", is_number<1, 1024>,
-     "how many fibers run at once (coir run)"},
+     "how many fibers run at once (coir run), or workers a set has"},
     {"COIR_MODE", "fiber", "fiber, thread or off", is_mode,
      "what a preloaded program's threads become: fiber, thread or off"},
     {"COIR_HOOKS", "all",
@@ -60,6 +62,10 @@ constexpr variable variables[] = {
      "microseconds to spin before an idle worker sleeps"},
     {"COIR_OFFLOAD_THREADS", "8", "a number from 1 to 1024", is_number<1, 1024>,
      "threads for blocking work: name look-ups, offload()"},
+    {"COIR_SEED", "none", "a number", is_number<0, ~0ULL>,
+     "replay: pick the schedule of the program's coir workers by this seed"},
+    {"COIR_CLOCK", "real", "real or virtual", is_clock,
+     "the clock of a replay: real, or virtual, which jumps to the next deadline"},
 };
 
 }  // namespace

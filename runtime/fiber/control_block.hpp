@@ -177,6 +177,24 @@ class fiber_list {
     return first;
   }
 
+  /// Makes the fiber that is `places` behind the first one the first, counted around; that one.
+  /// There is one.
+  control_block& bring_forward(std::size_t places) noexcept {
+    control_block* before = nullptr;
+    control_block* chosen = head_;
+    for (; places > 0; --places) {
+      before = chosen->next ? chosen : nullptr;
+      chosen = chosen->next ? chosen->next : head_;
+    }
+    if (!before) return *chosen;
+    before->next = chosen->next;
+    if (tail_ == chosen) tail_ = before;
+    chosen->next = head_;
+    head_ = chosen;
+    places_ahead_ = 0;  // what was prefetched is elsewhere now
+    return *chosen;
+  }
+
   /// Queues a parked fiber; does nothing with one that is not parked: its wake is on the way
   /// already.
   void make_ready(control_block& f) noexcept {

@@ -8,6 +8,7 @@
 
 #include "runtime/base/assert.hpp"
 #include "runtime/kernel/calls.hpp"
+#include "runtime/sched/replay.hpp"
 #include "runtime/sched/worker.hpp"
 
 #include <climits>
@@ -77,6 +78,7 @@ offload_threads::~offload_threads() {
 }
 
 int offload_threads::submit(offload_job& job) noexcept {
+  detail::begin_outside_work();
   lock_.lock();
   push(job);
   const bool needs_thread = claim_thread();
@@ -86,13 +88,15 @@ int offload_threads::submit(offload_job& job) noexcept {
   if (!needs_thread) return 0;
   const int error = start_claimed();
   if (error == 0) return 0;
-  const std::lock_guard guard(lock_);
-  return threads_ == 0 && remove(job) ? error : 0;  // else others serve it, or have
+  // Else others serve it, or have
+  return threads() == 0 && take_back(job) ? error : 0;
 }
 
 bool offload_threads::take_back(offload_job& job) noexcept {
   const std::lock_guard guard(lock_);
-  return remove(job);
+  if (!remove(job)) return false;
+  detail::end_outside_work();
+  return true;
 }
 
 int offload_threads::set_threads_max(std::size_t count) noexcept {
@@ -207,6 +211,7 @@ void offload_threads::perform(offload_job& job) noexcept {
   ++idle_;
   lock_.unlock();
   if (done) done(job);
+  detail::end_outside_work();
   const detail::worker* const w = detail::worker::current_or_null();
   if (w && w->live() > 0) serve_fibers();
 }

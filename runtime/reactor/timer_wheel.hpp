@@ -25,6 +25,11 @@ class timer_wheel {
   /// Unlinks `node`; does nothing when it is not armed.
   void disarm(timer_node& node) noexcept;
 
+  /// Forgets the time, while none is armed: the next may be armed for an earlier one.
+  void begin_anew() noexcept {
+    if (empty()) tick_ = 0;
+  }
+
   /// No node fires before this time; `never` when none is armed.
   deadline next_due() const noexcept;
 

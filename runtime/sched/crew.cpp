@@ -121,10 +121,14 @@ bool crew::has_work() const noexcept {
   return false;
 }
 
-bool crew::begin_rest(crew_seat& by) noexcept {
-  idle_.add(by.number);
+void crew::note_idle() noexcept {
   if (auto* const told = told_.load(std::memory_order_seq_cst); told && is_quiet())
     told(told_argument_.load(std::memory_order_relaxed));
+}
+
+bool crew::begin_rest(crew_seat& by) noexcept {
+  idle_.add(by.number);
+  note_idle();
   if (!has_work()) return true;
   idle_.remove(by.number);
   return false;

@@ -79,6 +79,9 @@ class crew {
   /// A quick look of one that has nothing to do: sees in the course of a few calls what there is.
   bool may_have_work(crew_seat& by) noexcept;
 
+  /// To be called by a member that has nothing to do: tells whoever waits for that of the whole
+  /// crew. begin_rest does it, too.
+  void note_idle() noexcept;
   /// Around the sleep of a member, which has set its mark: see the head of this file. begin_rest is
   /// false when there is work after all.
   bool begin_rest(crew_seat& by) noexcept;

@@ -4,6 +4,7 @@
 // goes on twice; their timers expire without effect. When the caller was a spawned fiber and its
 // function returns, the child ends as if main had returned.
 #include "runtime/kernel/report.hpp"
+#include "runtime/sched/replay.hpp"
 #include "runtime/sched/worker.hpp"
 
 #include <cstdlib>
@@ -59,6 +60,7 @@ struct fork_handlers {
     self.record->wake_is_posted.store(false);
     w.sit(nullptr);  // the others of its crew are not here
     w.wakes_due_ = 0;
+    if (w.replay_) w.replay_->keep_only(w.replay_place_);
     w.reactor_.reset();
     try {
       w.reactor_ = make_reactor();

@@ -8,11 +8,14 @@
 #include "runtime/kernel/report.hpp"
 #include "runtime/kernel/syscall.hpp"
 #include "runtime/sched/crew.hpp"
+#include "runtime/sched/replay.hpp"
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
+#include <memory>
 #include <system_error>
 #include <utility>
 
@@ -28,6 +31,8 @@ constexpr std::int64_t crew_spin_ns = 20'000;
 // A sleep that was shorter says that the next message is likely to come soon; it lasts at least as
 // long as two wake-ups, where two workers wait for each other
 constexpr std::int64_t short_sleep_ns = 200'000;
+// In a replay, of the fibers that are ready
+constexpr std::size_t choices_max = 16;
 constexpr int looks_per_poll = 64;  // while it spins: a poll may be a system call
 constexpr std::int64_t trim_period_ns = 1'000'000'000;
 // A wait without end is looked at once it has lasted so long
@@ -93,6 +98,7 @@ worker& worker::adopt_thread() {
   static thread_local thread_exit at_exit;
   registry_lock.lock();
   worker* w = first_worker();
+  const bool is_first = !w;
   while (w && w->is_in_use_) w = w->next_worker_;
   if (!w) {
     w = new (std::nothrow) worker;
@@ -129,6 +135,7 @@ worker& worker::adopt_thread() {
   install_overflow_report(running_fiber);
   install_fork_handlers();
   ensure_signal_stack();
+  if (is_first) w->begin_ambient_replay();
   return *w;
 }
 
@@ -147,9 +154,11 @@ void worker::retire() noexcept {
   while (!reactor_->has_been_woken(wakes_due_)) kernel::call(SYS_sched_yield);  // one is about to
   reactor_.reset();
   wakes_due_ = 0;
+  replay* const left = std::exchange(replay_, nullptr);
   registry_lock.lock();
   is_in_use_ = false;
   registry_lock.unlock();
+  if (left) left->leave(replay_place_);
 }
 
 bool worker::kill_all_fibers() noexcept {
@@ -311,7 +320,69 @@ control_block* worker::next_unbegun() noexcept {
   return nullptr;
 }
 
+void worker::begin_replay(const replay_setup& how) {
+  auto made = std::make_unique<replay>(how);
+  const std::size_t place = made->enlist();
+  take_part(*made.release(), place);
+}
+
+/// The one that COIR_SEED asks for, if it does.
+void worker::begin_ambient_replay() {
+  const char* const seed = std::getenv("COIR_SEED");
+  if (!seed || !*seed) return;
+  const char* const clock = std::getenv("COIR_CLOCK");
+  begin_replay({.seed = std::strtoull(seed, nullptr, 0),
+                .has_virtual_clock = clock && std::strcmp(clock, "virtual") == 0,
+                .is_ambient = true});
+}
+
+void worker::end_replay() noexcept {
+  replay* const ended = std::exchange(replay_, nullptr);
+  ended->leave(replay_place_);
+  delete ended;
+  timers_.begin_anew();
+  set_clock(now_ns());
+}
+
+void worker::take_part(replay& in, std::size_t place) noexcept {
+  replay_ = &in;
+  replay_place_ = place;
+  switches_until_turn_ = 1;
+  timers_.begin_anew();
+  set_clock(now_ns());
+}
+
+/// A turn before each switch, in which the replay says who is next.
+void worker::turn_in_replay(bool may_wait) noexcept {
+  replay_->hand_on(replay_place_, false, 0);
+  while (!look_for_ready() && may_wait) {
+    if (seat_) seat_->all->note_idle();
+    replay_->hand_on(replay_place_, true, timers_.next_due());
+  }
+  switches_until_turn_ = 1;
+  if (run_queue_.empty()) return;
+  if (may_wait) ++switches_until_turn_;  // the pick that follows takes the one that is chosen here
+  const control_block& chosen = run_queue_.bring_forward(replay_->roll(choices_max));
+  replay_->note_pick(replay_place_, chosen.record->id);
+}
+
+bool worker::look_for_ready() noexcept {
+  run_remote_calls();
+  const deadline now = now_ns();
+  set_clock(now);
+  if (!timers_.empty()) expire_timers(now);
+  poll(0);
+  while (seat_ && (run_queue_.empty() || replay_->roll(2) == 0)) {
+    remote_call* const unbegun = seat_->all->take(*seat_);
+    if (!unbegun) break;
+    unbegun->invoke(*unbegun);
+  }
+  return !run_queue_.empty();
+}
+
 void worker::turn(bool may_wait) noexcept {
+  if (replay_) [[unlikely]]
+    return turn_in_replay(may_wait);
   switches_until_turn_ = events_per_turn;
   run_remote_calls();
   const deadline now = now_ns();

@@ -33,6 +33,8 @@
 namespace coir::detail {
 
 struct crew_seat;
+class replay;
+struct replay_setup;
 
 class worker final : public thread_slots, public worker_door {
  public:
@@ -136,6 +138,16 @@ class worker final : public thread_slots, public worker_door {
   /// Its place in a crew, or null. Changes on its thread only.
   crew_seat* seat() const noexcept { return seat_; }
 
+  /// Makes this worker the first to take part in a replay, and ends that. The worker's thread only,
+  /// without other fibers. Throws std::bad_alloc.
+  void begin_replay(const replay_setup& how);
+  void end_replay() noexcept;
+  /// Takes part in a replay, for good, in a place of it, whose baton it has. The worker's thread
+  /// only.
+  void take_part(replay& in, std::size_t place) noexcept;
+  /// The replay in which it takes part, or null.
+  replay* in_replay() const noexcept { return replay_; }
+
   /// When its thread became a worker.
   deadline begun_at() const noexcept { return begun_at_; }
 
@@ -174,6 +186,9 @@ class worker final : public thread_slots, public worker_door {
   }
   control_block* next_unbegun() noexcept;
   void turn(bool may_wait) noexcept;
+  void begin_ambient_replay();
+  void turn_in_replay(bool may_wait) noexcept;
+  bool look_for_ready() noexcept;
   bool spin() noexcept;
   bool has_news() noexcept;
   void poll(std::int64_t limit) noexcept;
@@ -190,6 +205,8 @@ class worker final : public thread_slots, public worker_door {
   bool was_idle_ = false;     ///< has waited for long without finding anything to do
   timer_wheel timers_;
   crew_seat* seat_ = nullptr;
+  replay* replay_ = nullptr;
+  std::size_t replay_place_ = 0;
   deadline begun_at_ = 0;
   std::int64_t spin_ns_ = 0;    ///< how long it looks for work before it sleeps; 0: not at all
   bool spins_always_ = false;   ///< by COIR_SPIN_US; else only while that pays

@@ -78,12 +78,12 @@ void bind_to(int cpu) {
 worker_threads::worker_threads(workers& owner, const worker_options& how)
     : crew(count_for(how)),
       owner_(owner),
+      replay_(worker::current().in_replay()),
       name_(how.name),
       threads_(new thread[size()]),
       fork_generation_(
           (worker::install_fork_handlers(), fork_generation.load(std::memory_order_relaxed))),
       starting_(size()) {
-  worker::current();  // which waits
   const int error = start(how);
   lock_.lock();
   if (starting_ > 0) {
@@ -119,7 +119,9 @@ int worker_threads::start(const worker_options& how) {
     t.all = this;
     t.number = i;
     t.cpu = cpus.empty() ? -1 : cpus[i % cpus.size()];
+    if (replay_ && error == 0) t.replay_place = replay_->enlist();
     if (error == 0) error = pthread_create(&t.handle, nullptr, serve, &t);
+    if (replay_ && error != 0) replay_->leave(t.replay_place);
     t.is_started = error == 0;
     if (!t.is_started) count_start();
   }
@@ -136,7 +138,12 @@ void worker_threads::end_threads() noexcept {
   for (std::size_t i = 0; i < size(); ++i) {
     if (threads_[i].main) worker::wake(*threads_[i].main);
   }
+  // They need the baton for their last steps
+  const auto is_here = [this](std::size_t i) {
+    return replay_ && threads_[i].is_started && replay_->is_present(threads_[i].replay_place);
+  };
   for (std::size_t i = 0; i < size(); ++i) {
+    while (is_here(i)) worker::current().yield();
     if (threads_[i].is_started) pthread_join(threads_[i].handle, nullptr);
   }
 }
@@ -144,14 +151,18 @@ void worker_threads::end_threads() noexcept {
 void* worker_threads::serve(void* argument) noexcept {
   thread& self = *static_cast<thread*>(argument);
   pthread_setname_np(pthread_self(), name_of(self.all->name_, self.number).c_str());
+  replay* const in = self.all->replay_;
+  if (in) in->arrive(self.replay_place);
   try {
     if (self.cpu >= 0) bind_to(self.cpu);
     worker::current();
   } catch (...) {
     self.error = std::current_exception();
     self.all->count_start();
+    if (in) in->leave(self.replay_place);
     return nullptr;
   }
+  if (in) worker::current().take_part(*in, self.replay_place);
   serve_crew(self);
   return nullptr;
 }

@@ -5,6 +5,7 @@
 #include <coir/worker_options.hpp>
 
 #include "runtime/sched/crew.hpp"
+#include "runtime/sched/replay.hpp"
 
 #include <atomic>
 #include <cstdint>
@@ -39,6 +40,7 @@ class worker_threads final : public crew {
   struct thread {
     worker_threads* all = nullptr;
     std::size_t number = 0;
+    std::size_t replay_place = 0;
     int cpu = -1;  ///< to be bound to; -1: none
     pthread_t handle{};
     bool is_started = false;
@@ -57,6 +59,7 @@ class worker_threads final : public crew {
   static void tell_joiners(void* self) noexcept;
 
   workers& owner_;
+  replay* const replay_;  ///< in which the maker takes part, and so do the threads; or null
   const std::string name_;
   const std::unique_ptr<thread[]> threads_;
   const std::uint32_t fork_generation_;

@@ -5,6 +5,7 @@
 #include <coir/barrier.hpp>
 #include <coir/basic_group.hpp>
 #include <coir/channel.hpp>
+#include <coir/clock.hpp>
 #include <coir/condition_variable.hpp>
 #include <coir/context.hpp>
 #include <coir/dump.hpp>
@@ -26,6 +27,7 @@
 #include <coir/pool.hpp>
 #include <coir/queue.hpp>
 #include <coir/recursive_mutex.hpp>
+#include <coir/replay.hpp>
 #include <coir/runtime.hpp>
 #include <coir/scope.hpp>
 #include <coir/select.hpp>

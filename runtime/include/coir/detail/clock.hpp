@@ -14,8 +14,12 @@ using deadline = std::int64_t;
 /// The deadline that never passes: a wait without limit.
 inline constexpr deadline never = INT64_MAX;
 
-/// Reads CLOCK_MONOTONIC. Any thread; never parks, never fails.
+/// Reads CLOCK_MONOTONIC, or the virtual clock if there is one. Any thread; never parks, never
+/// fails.
 COIR_API deadline now_ns() noexcept;
+/// Makes `now` the time of a virtual clock, for the whole process; 0 ends that. Any thread; never
+/// parks.
+void set_virtual_now(deadline now) noexcept;
 
 /// The deadline that lies `timeout` from now. A timeout that is negative has passed already; one
 /// too long to count is `never`. Any thread; never parks.
