@@ -15,4 +15,6 @@ std::size_t checked(std::size_t size) {
 
 pool::pool(std::size_t size) : group(checked(size)) {}
 
+pool::pool(workers& on, std::size_t size) : group(checked(size), &on) {}
+
 }  // namespace coir

@@ -12,8 +12,8 @@
 
 namespace coir {
 
-scope::scope(on_failure policy)
-    : group(detail::roster::unbounded, member_failed, this),
+scope::scope(workers* on, on_failure policy)
+    : group(detail::roster::unbounded, on, member_failed, this),
       policy_(policy),
       uncaught_(std::uncaught_exceptions()),
       fiber_(detail::worker::current().running),

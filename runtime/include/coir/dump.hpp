@@ -15,4 +15,10 @@ COIR_API std::string dump();
 /// Writes that to `out`.
 COIR_API void dump(std::ostream& out);
 
+/// dump() of every worker of the process, each under a line with its thread. Makes the calling
+/// thread a worker, and parks until all have answered, for no longer than a second: one that holds
+/// its thread for so long is named as such. Throws fiber_exit when the caller is killed meanwhile,
+/// std::bad_alloc.
+COIR_API std::string dump_all();
+
 }  // namespace coir

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <coir/basic_group.hpp>
+#include <coir/workers.hpp>
 
 #include <cstddef>
 #include <vector>
@@ -25,6 +26,8 @@ class COIR_API group : public basic_group<group> {
  public:
   /// A group without members.
   group() noexcept : basic_group(detail::roster::unbounded) {}
+  /// A group whose fibers begin on any worker of `on`, which must outlive it: see workers::spawn.
+  explicit group(workers& on) noexcept : basic_group(detail::roster::unbounded), on_(&on) {}
   /// A group of these fibers. Throws std::bad_alloc.
   template <class... T>
   explicit group(const fiber<T>&... members) : group() {
@@ -77,22 +80,26 @@ class COIR_API group : public basic_group<group> {
   }
 
  protected:
-  /// As basic_group.
-  explicit group(std::size_t places, detail::roster::failure_handler on_failure = nullptr,
+  /// As basic_group; on that set of workers, or, without one, on the spawner's.
+  explicit group(std::size_t places, workers* on = nullptr,
+                 detail::roster::failure_handler on_failure = nullptr,
                  void* argument = nullptr) noexcept
-      : basic_group(places, on_failure, argument) {}
+      : basic_group(places, on_failure, argument), on_(on) {}
 
  private:
   friend class basic_group<group>;
   template <class Task>
   using task_for = detail::member_task<Task>;
 
-  static void start_task(detail::task& t, const attributes& how, const void* site) {
+  void start_task(detail::task& t, const attributes& how, const void* site) const {
+    detail::crew* const where = on_ ? &on_->crew() : nullptr;
     t.retain();
-    detail::start_task(&t, how, site);
+    where ? detail::start_task_among(*where, &t, how, site) : detail::start_task(&t, how, site);
   }
   bool is_own_caller() const noexcept { return roster_.contains_caller(); }
   void add_until(const any_fiber& f, detail::deadline until);
+
+  workers* const on_ = nullptr;
 };
 
 }  // namespace coir

@@ -17,6 +17,9 @@ class COIR_API pool : public group {
   /// At most `size` fibers at a time. Throws std::invalid_argument when `size` is 0: nothing could
   /// ever run.
   explicit pool(std::size_t size = unbounded);
+  /// The same for fibers that begin on any worker of `on`, which must outlive the pool: see
+  /// workers::spawn.
+  explicit pool(workers& on, std::size_t size = unbounded);
 };
 
 }  // namespace coir

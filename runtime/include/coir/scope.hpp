@@ -32,7 +32,10 @@ enum class on_failure : std::uint8_t {
 class COIR_API scope : public group {
  public:
   /// Makes the thread a worker if it is none, and then throws what that throws. Never parks.
-  explicit scope(on_failure policy = on_failure::ignore);
+  explicit scope(on_failure policy = on_failure::ignore) : scope(nullptr, policy) {}
+  /// The same for fibers that begin on any worker of `on`, which must outlive the scope: see
+  /// workers::spawn.
+  explicit scope(workers& on, on_failure policy = on_failure::ignore) : scope(&on, policy) {}
   /// Parks until all fibers have ended. When an exception is under way they are killed with
   /// fiber_exit, and a kill of the waiting fiber is kept until they have ended. Otherwise it is
   /// finish(), and what ends that wait, a kill or the deadline of a timeout_scope, is what the
@@ -75,6 +78,7 @@ class COIR_API scope : public group {
   };
   struct remote_interrupt;
 
+  scope(workers* on, on_failure policy);
   static void member_failed(void* self, const std::exception_ptr& error) noexcept;
   [[noreturn]] static void raise(detail::interruption& in);
   void interrupt_owner() noexcept;

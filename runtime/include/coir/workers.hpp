@@ -9,6 +9,7 @@
 #include <vector>
 
 namespace coir {
+class group;
 namespace detail {
 class worker_threads;
 }  // namespace detail
@@ -113,6 +114,8 @@ class COIR_API workers {
   static int current_number() noexcept;
 
  private:
+  friend class group;
+
   template <class Function, class... Args>
   auto spawn_among(const attributes& how, const void* site, Function&& f, Args&&... args) {
     auto state = detail::make_bound_task(std::forward<Function>(f), std::forward<Args>(args)...);
