@@ -75,11 +75,13 @@ struct kill_request {
 };
 
 /// What a switch does not touch.
-struct fiber_record {
-  control_block* owner = nullptr;
-  timer_node timer;       ///< of the park
-  remote_call wake_call;  ///< posted to its worker by other threads
+struct alignas(64) fiber_record {
+  // All that other threads write, in a cache line of its own.
+  control_block* owner = nullptr;  ///< constant
+  remote_call wake_call;           ///< posted to its worker by other threads
   std::atomic<bool> wake_is_posted{false};
+
+  alignas(64) timer_node timer;  ///< of the park
   void (*entry)(control_block&) = nullptr;
   void* argument = nullptr;   ///< for `entry`: the task, the raw context or the generator
   void* mailbox = nullptr;    ///< of a context switch
@@ -137,6 +139,13 @@ struct alignas(64) control_block {
 };
 
 static_assert(sizeof(control_block) == 64);
+
+/// Makes `w` a wait of `f`.
+inline void set_fiber(waiter& w, control_block& f) noexcept {
+  w.fiber = &f;
+  w.home = f.home;
+  w.record = f.record;
+}
 
 /// True when only another fiber, or another thread, can make `f` go on.
 inline bool is_for_fibers(const control_block& f) noexcept {

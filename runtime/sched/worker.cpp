@@ -33,7 +33,8 @@ constexpr std::int64_t crew_spin_ns = 20'000;
 constexpr std::int64_t short_sleep_ns = 200'000;
 // In a replay, of the fibers that are ready
 constexpr std::size_t choices_max = 16;
-constexpr int looks_per_poll = 64;  // while it spins: a poll may be a system call
+constexpr int looks_per_poll = 512;  // while it spins: a poll may be a system call
+constexpr int looks_per_pause = 16;  // at the inbox: a pause may take 50 ns
 constexpr std::int64_t trim_period_ns = 1'000'000'000;
 // A wait without end is looked at once it has lasted so long
 constexpr std::int64_t idle_ns = 50'000'000;
@@ -298,12 +299,12 @@ void make_ready_at_home(remote_call& call) noexcept {
 
 }  // namespace
 
-void worker::wake_from_elsewhere(control_block& f) noexcept {
+void worker::wake_from_elsewhere(fiber_record& record, thread_slots& home) noexcept {
   if (worker* const here = current_or_null()) here->count_.wakes_sent.add();
   // One that is posted already has not been looked at yet, and will be after this.
-  if (f.record->wake_is_posted.exchange(true, std::memory_order_acq_rel)) return;
-  f.record->wake_call.invoke = make_ready_at_home;
-  of(f).post(f.record->wake_call);
+  if (record.wake_is_posted.exchange(true, std::memory_order_acq_rel)) return;
+  record.wake_call.invoke = make_ready_at_home;
+  static_cast<worker&>(home).post(record.wake_call);
 }
 
 void worker::sit(crew_seat* seat) noexcept {
@@ -438,8 +439,14 @@ bool worker::spin() noexcept {
   const deadline end = now_ns() + spin_ns_;
   for (;;) {
     for (int i = 0; i < looks_per_poll; ++i) {
-      if (has_news()) return true;
-      pause();
+      if (!inbox_.empty()) {
+        run_remote_calls();
+        if (!run_queue_.empty()) return true;
+      }
+      if (i % looks_per_pause == 0) {
+        if (seat_ && seat_->all->may_have_work(*seat_)) return true;
+        pause();
+      }
     }
     poll(0);
     const deadline now = now_ns();
@@ -447,10 +454,6 @@ bool worker::spin() noexcept {
     if (!run_queue_.empty()) return true;
     if (now >= end) return does_spin_pay_ = false;
   }
-}
-
-bool worker::has_news() noexcept {
-  return !inbox_.empty() || (seat_ && seat_->all->may_have_work(*seat_));
 }
 
 /// How long the reactor may wait, in ns; -1: without limit. Before a wait that is not short, idle

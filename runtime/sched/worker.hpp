@@ -155,6 +155,9 @@ class worker final : public thread_slots, public worker_door {
 
   /// Makes a parked fiber ready, on whatever worker. Any thread.
   static void wake(control_block& f) noexcept;
+  /// wake() of the fiber with that record and worker, which is not the calling thread's. Any
+  /// thread.
+  static void wake_from_elsewhere(fiber_record& record, thread_slots& home) noexcept;
   /// Posts what `make` returns for each worker but the calling thread's; `make` may return null.
   /// Any thread.
   template <class Make>
@@ -168,7 +171,6 @@ class worker final : public thread_slots, public worker_door {
 
   worker() noexcept : pool_(*this) {}
   static worker& adopt_thread();
-  static void wake_from_elsewhere(control_block& f) noexcept;
   void retire() noexcept;
   bool kill_all_fibers() noexcept;
 
@@ -190,7 +192,6 @@ class worker final : public thread_slots, public worker_door {
   void turn_in_replay(bool may_wait) noexcept;
   bool look_for_ready() noexcept;
   bool spin() noexcept;
-  bool has_news() noexcept;
   void poll(std::int64_t limit) noexcept;
   bool sleep(std::int64_t limit) noexcept;
   std::int64_t wait_limit() noexcept;
@@ -321,7 +322,7 @@ inline void worker::switch_away(control_block& from) noexcept {
 
 inline void worker::wake(control_block& f) noexcept {
   if (f.home != current_or_null()) [[unlikely]]
-    return wake_from_elsewhere(f);
+    return wake_from_elsewhere(*f.record, *f.home);
   of(f).run_queue_.make_ready(f);
 }
 

@@ -20,10 +20,11 @@ void condition_variable::notify_all() noexcept {
 }
 
 bool condition_variable::wait_on(std::unique_lock<mutex>& lock, detail::deadline until) {
-  detail::control_block* const self = detail::worker::current().running;
+  const detail::worker& w = detail::worker::current();
+  detail::control_block* const self = w.running;
   detail::waiter waiting;
   lock_.lock();  // before the mutex is free: no notification can slip in between
-  if (!lock.owns_lock() || !lock.mutex()->release(self)) {
+  if (!lock.owns_lock() || !lock.mutex()->release(w)) {
     lock_.unlock();
     throw std::system_error(std::make_error_code(std::errc::operation_not_permitted),
                             "coir::condition_variable: waiting without holding the mutex");

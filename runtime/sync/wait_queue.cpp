@@ -29,7 +29,7 @@ wait_status wait_queue::wait(short_lock& held, waiter& self, deadline until, wai
   std::unique_lock guard(held, std::adopt_lock);
   if (until == 0) return wait_status::timed_out;
   worker& w = worker::current();
-  self.fiber = w.running;
+  set_fiber(self, *w.running);
   self.queue = this;
   self.is_waiting.store(true, std::memory_order_relaxed);
   link(self);
@@ -93,9 +93,23 @@ waiter* wait_queue::first_takeable() noexcept {
 }
 
 void wait_queue::wake(waiter& taken) noexcept {
+  const bool is_here = taken.home == worker::current_or_null();
   control_block& f = *taken.fiber;
+  fiber_record& record = *taken.record;
+  thread_slots& home = *taken.home;
   taken.is_waiting.store(false, std::memory_order_release);
-  worker::wake(f);
+  if (is_here) return static_cast<worker&>(home).run_queue().make_ready(f);
+  worker::wake_from_elsewhere(record, home);
+}
+
+waiter* wait_queue::take_near(const thread_slots* home, int places) noexcept {
+  waiter* w = head_;
+  for (; w && places > 0; w = w->next, --places) {
+    if (w->home != home || w->kind != waiter_kind::only) continue;
+    unlink(*w);
+    return w;
+  }
+  return nullptr;
 }
 
 void throw_if_interrupted() {

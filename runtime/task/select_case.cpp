@@ -104,7 +104,7 @@ case_base* case_list::without_waiting() const noexcept {
 
 void case_list::enlist(choice& made, control_block& fiber) noexcept {
   for (case_base* c = queued_; c; c = c->next_) {
-    c->waiter_.fiber = &fiber;
+    set_fiber(c->waiter_, fiber);
     c->waiter_.among = &made;
     c->waiter_.payload = c->payload_now();
     c->where_->add(c->waiter_);

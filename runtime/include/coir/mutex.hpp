@@ -4,13 +4,18 @@
 #include <coir/detail/wait_queue.hpp>
 #include <coir/export.hpp>
 
+#include <cstdint>
 #include <mutex>
 
 namespace coir {
+namespace detail {
+class worker;
+}
 
 /// std::timed_mutex for fibers; std::lock_guard, unique_lock and scoped_lock work on it. Fair:
-/// unlock hands it to the fiber that has waited longest. Owned by a fiber, not by a thread. Not
-/// recursive. Constant-initialised; must not be destroyed while held or waited for.
+/// unlock hands it to the fiber that has waited longest, or, a bounded number of times, to the one
+/// of the same worker that has. Owned by a fiber, not by a thread. Not recursive.
+/// Constant-initialised; must not be destroyed while held or waited for.
 class COIR_API mutex {
  public:
   constexpr mutex() noexcept = default;
@@ -42,7 +47,8 @@ class COIR_API mutex {
   friend struct detail::wait_graph;
   friend class recursive_mutex;
   bool lock_until(detail::deadline until);
-  bool release(const detail::control_block* self) noexcept;
+  bool release(const detail::worker& w) noexcept;
+  detail::waiter* take_heir(const detail::worker& w) noexcept;
   void relock_after_wait(detail::control_block* self) noexcept;
   bool take(detail::control_block* self) noexcept;
   detail::wait_status acquire(detail::deadline until, detail::interruptible kind);
@@ -53,6 +59,8 @@ class COIR_API mutex {
   /// The owner was woken with the mutex and has not gone on yet. Set under lock_, cleared by the
   /// owner; read by others only when the owner is gone
   bool is_handed_over_ = false;
+  std::uint8_t bypasses_ = 0;    ///< guarded by lock_: how often the first waiter was passed by
+  std::uint32_t bypass_ms_ = 0;  ///< guarded by lock_: when that began, on the owner's clock
 };
 
 /// std::timed_mutex: mutex itself has its members.

@@ -59,6 +59,9 @@ class wait_queue {
       return take_shared(taken);
     return taken;
   }
+  /// take_one(), but of the first `places` waiters only the first whose fiber belongs to the worker
+  /// `home`; nullptr when there is none.
+  COIR_API waiter* take_near(const thread_slots* home, int places) noexcept;
   /// Makes the fiber of a waiter that take_one() returned ready to run, on its own worker. Never
   /// parks.
   COIR_API static void wake(waiter& taken) noexcept;

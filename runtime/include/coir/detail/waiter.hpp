@@ -7,6 +7,8 @@
 namespace coir::detail {
 
 struct control_block;
+struct fiber_record;
+struct thread_slots;
 struct wait_graph;
 class wait_queue;
 
@@ -60,11 +62,14 @@ enum class waiter_kind : std::uint8_t {
 };
 
 /// One waiting fiber. Lives on the stack of that fiber for the length of the wait. Guarded by the
-/// lock of its queue. A fiber in a select has one in several queues: each is an `alternative`.
-struct waiter {
+/// lock of its queue. A fiber in a select has one in several queues: each is an `alternative`. One
+/// cache line: all that a waker on another worker touches of the fiber besides its record.
+struct alignas(64) waiter {
   waiter* next = nullptr;
   waiter* prev = nullptr;
   control_block* fiber = nullptr;
+  thread_slots* home = nullptr;       ///< the fiber's worker
+  fiber_record* record = nullptr;     ///< the fiber's
   const wait_queue* queue = nullptr;  ///< in which it waits, for reports
   void* payload = nullptr;  ///< what the waker hands over or takes; meaning is the queue owner's
   std::atomic<bool> is_waiting{
