@@ -1,0 +1,64 @@
+// The runtime of threads as the program's own coir sees it: see runtime/kernel/thread_host.hpp. A
+// program that links libcoir.so has one runtime with this library, one that has coir linked in has
+// two; both come by here, so that a worker's idle wait is a wait of its thread.
+#include "runtime/kernel/thread_host.hpp"
+
+#include "hooks/preload/preload.hpp"
+#include "hooks/threads/descriptors.hpp"
+#include "hooks/threads/parking_lot.hpp"
+#include "hooks/threads/settings.hpp"
+
+using namespace coir;
+using namespace coir::hooks;
+
+namespace {
+
+bool await_readable(int fd, std::int64_t until) noexcept {
+  return parking_fiber() && threads::await_own_descriptor(fd, POLLIN, until);
+}
+
+bool await_change(const std::uint32_t* word, std::uint32_t expected, std::int64_t until) noexcept {
+  if (!parking_fiber()) return false;
+  threads::rejoin_if_stuck();
+  threads::wait_at(word, {.until = until},
+                   [&]() noexcept { return __atomic_load_n(word, __ATOMIC_SEQ_CST) == expected; });
+  return true;
+}
+
+int wake(const std::uint32_t* word, int how_many) noexcept {
+  if (!threads::sched->is_on.load(std::memory_order_relaxed)) return 0;
+  return threads::wake_at(word, how_many);
+}
+
+bool begin_blocking() noexcept {
+  const threads::thread_fiber* const self = parking_fiber();
+  if (!self || self->is_in_region) return false;
+  threads::enter_region();
+  return true;
+}
+
+void give_way() noexcept {
+  if (parking_fiber()) threads::count_call();
+}
+
+void before_close(int fd) noexcept {
+  if (threads::sched->is_on.load(std::memory_order_relaxed)) threads::keep_for_waiters(fd);
+}
+
+constexpr kernel::thread_host host{
+    .await_readable = &await_readable,
+    .await_change = &await_change,
+    .wake = &wake,
+    .begin_blocking = &begin_blocking,
+    .end_blocking = &threads::leave_region,
+    .give_way = &give_way,
+    .before_close = &before_close,
+};
+
+}  // namespace
+
+/// Null where threads stay the kernel's because COIR_MODE says so.
+extern "C" __attribute__((visibility("default"))) const kernel::thread_host*
+coir_thread_host_v1() noexcept {
+  return threads::settings().makes_fibers ? &host : nullptr;
+}
