@@ -7,6 +7,13 @@
 #include "hooks/threads/descriptors.hpp"
 #include "hooks/threads/parking_lot.hpp"
 #include "hooks/threads/settings.hpp"
+#include "runtime/kernel/calls.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+
+#include <fcntl.h>
 
 using namespace coir;
 using namespace coir::hooks;
@@ -45,6 +52,34 @@ void before_close(int fd) noexcept {
   if (threads::sched->is_on.load(std::memory_order_relaxed)) threads::keep_for_waiters(fd);
 }
 
+/// How many threads the kernel has for the process; 0 when that cannot be read.
+int count_kernel_threads() noexcept {
+  const long fd = kernel::call(SYS_openat, AT_FDCWD, "/proc/self/status", O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return 0;
+  char text[4096];
+  const ssize_t size = kernel::read(static_cast<int>(fd), text, sizeof text - 1);
+  kernel::close(static_cast<int>(fd));
+  text[size < 0 ? 0 : size] = '\0';
+  constexpr char field[] = "\nThreads:";
+  const char* const found = std::strstr(text, field);
+  return found ? static_cast<int>(std::strtol(found + sizeof field - 1, nullptr, 10)) : 0;
+}
+
+int count_others(const char* but) noexcept {
+  const threads::thread_fiber* const self = threads::current();
+  if (!self) return -1;
+  constexpr int monitor = 1;
+  // Native threads; none can be told from a carrier that is about to begin.
+  int others = std::max(0, count_kernel_threads() - monitor -
+                               threads::sched->carrier_count.load(std::memory_order_acquire));
+  if (self != &threads::main_thread && !threads::sched->main_has_exited.load()) ++others;
+  const std::size_t length = std::strlen(but);
+  const threads::guard hold(threads::sched->threads_lock);
+  for (const threads::thread_fiber* f = threads::sched->newest; f; f = f->older)
+    if (f != self && std::strncmp(f->name, but, length) != 0) ++others;
+  return others;
+}
+
 constexpr kernel::thread_host host{
     .await_readable = &await_readable,
     .await_change = &await_change,
@@ -53,6 +88,7 @@ constexpr kernel::thread_host host{
     .end_blocking = &threads::leave_region,
     .give_way = &give_way,
     .before_close = &before_close,
+    .count_others = &count_others,
 };
 
 }  // namespace

@@ -30,6 +30,9 @@ struct thread_host {
   void (*give_way)();
   /// To be called before a descriptor is closed that threads of the program may know.
   void (*before_close)(int fd);
+  /// How many threads the program has besides the caller, those aside whose names begin with
+  /// `but`; -1 when the caller is none of the host's.
+  int (*count_others)(const char* but);
 };
 
 /// Looks for a host once. Where dlsym may be called: not in a signal handler or inside malloc.

@@ -1,6 +1,6 @@
 // Which backend: COIR_BACKEND forces one; otherwise io_uring where the kernel permits it, else
-// epoll. Threads that a host moves between kernel threads always get epoll, for a ring belongs to the
-// one that made it.
+// epoll. Threads that are fibers themselves always get epoll: they change their kernel threads, and
+// a ring belongs to the one that made it.
 #include "runtime/kernel/report.hpp"
 #include "runtime/kernel/thread_host.hpp"
 #include "runtime/reactor/epoll_reactor.hpp"

@@ -229,8 +229,8 @@ void idle() {
 
 // --- mixed ---------------------------------------------------------------------------------------
 
-/// Workers whose threads also wait for each other by libc, between waits of their fibers: there they
-/// may change the kernel thread.
+/// Workers whose threads also wait for each other by libc, between waits of their fibers: there
+/// they may change the kernel thread.
 void mixed() {
   constexpr int count = 4;
   constexpr int rounds = 500;
@@ -397,7 +397,7 @@ void ends() {
   std::printf("unwound %d\n", unwound.load());
 }
 
-// --- files, overflow, backend --------------------------------------------------------------------
+// --- files, overflow, deadlock, backend ----------------------------------------------------------
 
 /// libc's calls on files, made by fibers of workers.
 void files() {
@@ -436,6 +436,24 @@ void overflow() {
   std::thread([] { coir::spawn([] { std::printf("%d\n", use_up_stack(0)); }).join(); }).join();
 }
 
+/// The main thread, which was a worker before there were threads.
+void main_overflow() {
+  coir::sleep(1ms);
+  std::thread([] { coir::sleep(1ms); }).join();
+  coir::spawn([] { std::printf("%d\n", use_up_stack(0)); }).join();
+}
+
+/// Of all threads only the main one is left, and those for blocking work; nothing can wake it.
+void deadlock() {
+  std::thread([] { coir::offload([] {}); }).join();
+  coir::event never;
+  try {
+    never.wait();
+  } catch (const coir::deadlock&) {
+    std::puts("deadlock");
+  }
+}
+
 void backend() {
   std::string of_thread;
   std::thread([&] { of_thread = coir::backend(); }).join();
@@ -448,9 +466,10 @@ int main(int argc, char** argv) {
   const struct {
     const char* name;
     void (*run)();
-  } parts[] = {{"talk", talk},       {"idle", idle},         {"mixed", mixed},
-               {"signals", signals}, {"forks", forks},       {"ends", ends},
-               {"files", files},     {"overflow", overflow}, {"backend", backend}};
+  } parts[] = {{"talk", talk},         {"idle", idle},         {"mixed", mixed},
+               {"signals", signals},   {"forks", forks},       {"ends", ends},
+               {"files", files},       {"overflow", overflow}, {"main_overflow", main_overflow},
+               {"deadlock", deadlock}, {"backend", backend}};
   for (const auto& part : parts) {
     if (argc == 2 && std::strcmp(argv[1], part.name) == 0) {
       part.run();

@@ -108,9 +108,14 @@ class WorkersTest(unittest.TestCase):
         self.succeed("files", r"^files\n$", spare=8 + KERNEL_THREADS_SPARE)
 
     def test_the_overflow_of_a_fiber_is_reported(self):
-        run = Run("overflow")
-        self.assertIn("stack overflow in fiber", run.result.stderr)
-        self.assertNotEqual(run.result.returncode, 0)
+        for part in "overflow", "main_overflow":
+            with self.subTest(part):
+                run = Run(part)
+                self.assertIn("stack overflow in fiber", run.result.stderr)
+                self.assertNotEqual(run.result.returncode, 0)
+
+    def test_a_deadlock_is_found_when_all_other_threads_have_ended(self):
+        self.succeed("deadlock", r"^deadlock\n$")
 
     def test_the_backend_is_epoll_where_threads_are_fibers_and_that_is_said(self):
         if not TOKENS:
