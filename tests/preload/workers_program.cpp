@@ -265,6 +265,35 @@ void mixed() {
   std::printf("turns %d\n", turn);
 }
 
+// --- crew ----------------------------------------------------------------------------------------
+
+/// coir's own set of workers beside a thread of the program's: fibers that any of them begins.
+void crew() {
+  constexpr int fibers = 300;
+  coir::workers all(3);
+  coir::queue<int> numbers;
+  std::atomic<int> asked{0};
+  std::thread asker([&] {
+    for (int i = 0; i < 100; ++i) asked += all.spawn([i] { return i; }).get();
+  });
+  for (int i = 1; i <= fibers; ++i) {
+    all.spawn([&, i] {
+      coir::sleep(std::chrono::microseconds(i));
+      numbers.put(i);
+    });
+  }
+  int sum = 0;
+  for (int i = 0; i < fibers; ++i) {
+    const auto number = numbers.get_for(patience);
+    check(number.has_value(), "a number did not come");
+    sum += *number;
+  }
+  asker.join();
+  check(sum == fibers * (fibers + 1) / 2, "the sum of the numbers");
+  check(asked == 4950, "the sum of the answers");
+  std::printf("crew %d\n", sum);
+}
+
 // --- signals -------------------------------------------------------------------------------------
 
 pthread_t signal_target;
@@ -466,9 +495,11 @@ int main(int argc, char** argv) {
   const struct {
     const char* name;
     void (*run)();
-  } parts[] = {{"talk", talk},         {"idle", idle},         {"mixed", mixed},
-               {"signals", signals},   {"forks", forks},       {"ends", ends},
-               {"files", files},       {"overflow", overflow}, {"main_overflow", main_overflow},
+  } parts[] = {{"talk", talk},         {"idle", idle},
+               {"mixed", mixed},       {"crew", crew},
+               {"signals", signals},   {"forks", forks},
+               {"ends", ends},         {"files", files},
+               {"overflow", overflow}, {"main_overflow", main_overflow},
                {"deadlock", deadlock}, {"backend", backend}};
   for (const auto& part : parts) {
     if (argc == 2 && std::strcmp(argv[1], part.name) == 0) {

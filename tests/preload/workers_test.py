@@ -94,6 +94,9 @@ class WorkersTest(unittest.TestCase):
     def test_workers_may_wait_by_libc_too_and_change_their_kernel_threads(self):
         self.succeed("mixed", r"^turns 2000\n$")
 
+    def test_a_set_of_workers_shares_out_fibers(self):
+        self.succeed("crew", r"^crew 45150\n$")
+
     def test_handlers_run_on_a_worker_that_is_idle(self):
         self.succeed("signals", r"^100 signals\n$")
 
