@@ -100,13 +100,14 @@ def describe_alias(hook, hooks):
 
 
 def exported(path):
-    """The C names in a version script."""
+    """The hooks in a version script: its C names but coir's own."""
     if not path.is_file():
         return set()
     text = re.sub(r"/\*.*?\*/|#[^\n]*", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
     text = re.sub(r'extern\s+"C\+\+"\s*\{[^}]*\}\s*;', "", text)
     names = re.search(r"global:(.*?)(?:local:|\})", text, re.DOTALL)
-    return set(re.findall(r"(\w+)\s*;", names[1])) if names else set()
+    found = re.findall(r"(\w+)\s*;", names[1]) if names else ()
+    return {name for name in found if not name.startswith("coir_")}
 
 
 def rows(hooks, linked):

@@ -48,6 +48,23 @@ int await_descriptor(int& fd, short events, deadline until) noexcept {
   return wait.ready ? 0 : result_of(cause, self);
 }
 
+bool await_own_descriptor(int fd, short events, deadline until) noexcept {
+  thread_fiber& self = *here.self;
+  descriptor_wait wait;
+  wait.fiber = &self;
+  wait.fd = fd;
+  wait.events = static_cast<std::uint16_t>(events);
+  prepare_to_park(self, false);
+  if (link_wait(wait) < 0) {
+    abandon_park(self);
+    return false;
+  }
+  count(counter::descriptor_parks);
+  park(self, until);
+  unlink_wait(wait);
+  return true;
+}
+
 int await_descriptors(const pollfd* fds, nfds_t count_of_fds, deadline until) noexcept {
   descriptor_wait few[on_stack];
   std::unique_ptr<descriptor_wait[]> many;

@@ -16,7 +16,12 @@ namespace coir::threads {
 /// meanwhile, the wait goes on for a duplicate, whose number replaces it: the caller owns that.
 int await_descriptor(int& fd, short events, deadline until) noexcept;
 
-/// The same for any of several, of which those below 0 are skipped; none is replaced.
+/// Parks until a descriptor that the program does not know has one of `events`, the deadline has
+/// passed or a signal handler has run; no cancellation ends it, nor a close. False when it cannot
+/// be waited for.
+bool await_own_descriptor(int fd, short events, deadline until) noexcept;
+
+/// await_descriptor() for any of several, of which those below 0 are skipped; none is replaced.
 int await_descriptors(const pollfd* fds, nfds_t count, deadline until) noexcept;
 
 }  // namespace coir::threads

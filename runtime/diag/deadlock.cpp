@@ -4,6 +4,7 @@
 
 #include "runtime/diag/wait_graph.hpp"
 #include "runtime/kernel/report.hpp"
+#include "runtime/kernel/thread_host.hpp"
 
 #include <cstdio>
 #include <cstdlib>
@@ -15,10 +16,12 @@
 namespace coir::detail {
 namespace {
 
+constexpr char offload_name[] = "coir-offload";
+
 /// Threads that wake nobody of their own accord: those for blocking work, whose fibers wait with a
 /// reason of their own, and the kernel's workers of a ring.
 bool is_ours(const char* thread_name) noexcept {
-  return std::strncmp(thread_name, "coir-offload", 12) == 0 ||
+  return std::strncmp(thread_name, offload_name, sizeof offload_name - 1) == 0 ||
          std::strncmp(thread_name, "iou-wrk-", 8) == 0;
 }
 
@@ -35,6 +38,9 @@ bool is_thread_ours(const char* id) noexcept {
 /// True when the process has a thread, besides the calling one, that might wake a fiber; also when
 /// that cannot be found out.
 bool has_other_threads() noexcept {
+  const kernel::thread_host* const host = kernel::host_of_threads();
+  const int others_in_host = host ? host->count_others(offload_name) : -1;
+  if (others_in_host >= 0) return others_in_host > 0;
   DIR* const tasks = opendir("/proc/self/task");
   if (!tasks) return true;
   int others = 0;

@@ -3,6 +3,7 @@
 #include "runtime/io/await.hpp"
 #include "runtime/io/offload.hpp"
 #include "runtime/kernel/calls.hpp"
+#include "runtime/kernel/thread_host.hpp"
 
 #include <linux/io_uring.h>
 
@@ -35,7 +36,10 @@ std::int64_t perform(operation& op, detail::deadline until) noexcept {
     return io::call_blocking(*threads, [&op] { return make_call(op); });
   const std::int64_t result = await(op, until);
   if (result != -EOPNOTSUPP) return result;
-  return offload_or_error([&op] { return make_call(op); });
+  return offload_or_error([&op] {
+    const kernel::blocking_section others_run;
+    return make_call(op);
+  });
 }
 
 }  // namespace coir::io

@@ -4,6 +4,7 @@
 #include "runtime/io/io.hpp"
 #include "runtime/io/thread_scheduler.hpp"
 #include "runtime/kernel/calls.hpp"
+#include "runtime/kernel/thread_host.hpp"
 #include "runtime/sched/worker.hpp"
 
 #include <memory>
@@ -34,7 +35,11 @@ struct closed_notice final : detail::remote_call {
 
 void forget(int fd) noexcept {
   if (fd < 0) return;
-  if (thread_scheduler* const threads = registered_threads()) threads->before_close(fd);
+  if (thread_scheduler* const threads = registered_threads()) {
+    threads->before_close(fd);
+  } else if (const kernel::thread_host* const host = kernel::host_of_threads()) {
+    host->before_close(fd);  // that of the preload library, which is another runtime
+  }
   detail::fd_table::advance_generation(fd);
   const std::uint32_t generation = detail::fd_table::generation(fd);
   std::uint32_t waiting = detail::fd_table::waiters(fd);

@@ -7,7 +7,7 @@
 #include "runtime/io/offload_threads.hpp"
 
 #include "runtime/base/assert.hpp"
-#include "runtime/kernel/calls.hpp"
+#include "runtime/kernel/thread_host.hpp"
 #include "runtime/sched/replay.hpp"
 #include "runtime/sched/worker.hpp"
 
@@ -63,6 +63,7 @@ offload_threads::offload_threads(std::size_t threads_max, const char* thread_nam
                                  void (*forked)(void*) noexcept, void* argument) noexcept
     : thread_name_(thread_name), forked_(forked), argument_(argument), threads_max_(threads_max) {
   (void)registered;
+  kernel::find_thread_host();
   const std::lock_guard guard(list_lock);
   next_ = list_head;
   if (next_) next_->prev_ = this;
@@ -84,7 +85,7 @@ int offload_threads::submit(offload_job& job) noexcept {
   const bool needs_thread = claim_thread();
   changes_.fetch_add(1, std::memory_order_relaxed);
   lock_.unlock();
-  kernel::futex_wake(&changes_, 1);
+  kernel::wake_waiters(changes_, 1);
   if (!needs_thread) return 0;
   const int error = start_claimed();
   if (error == 0) return 0;
@@ -105,7 +106,7 @@ int offload_threads::set_threads_max(std::size_t count) noexcept {
   changes_.fetch_add(1, std::memory_order_relaxed);
   bool needs_thread = claim_thread();
   lock_.unlock();
-  kernel::futex_wake(&changes_, INT_MAX);
+  kernel::wake_waiters(changes_, INT_MAX);
   while (needs_thread) {
     const int error = start_claimed();
     const std::lock_guard guard(lock_);
@@ -133,7 +134,7 @@ detail::wait_status offload_threads::end_threads(detail::deadline until,
   ++enders_;
   changes_.fetch_add(1, std::memory_order_relaxed);
   lock_.unlock();
-  kernel::futex_wake(&changes_, INT_MAX);
+  kernel::wake_waiters(changes_, INT_MAX);
   auto how = detail::wait_status::woken;
   lock_.lock();
   if (threads_ > 0) {
@@ -200,7 +201,7 @@ offload_job* offload_threads::next_job() noexcept {
     }
     const unsigned seen = changes_.load(std::memory_order_relaxed);
     lock_.unlock();
-    kernel::futex_wait_until(&changes_, seen, until);
+    kernel::wait_while(changes_, seen, until);
   }
 }
 

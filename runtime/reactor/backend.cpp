@@ -1,6 +1,8 @@
 // Which backend: COIR_BACKEND forces one; otherwise io_uring where the kernel permits it, else
-// epoll.
+// epoll. Threads that are fibers themselves always get epoll: they change their kernel threads, and
+// a ring belongs to the one that made it.
 #include "runtime/kernel/report.hpp"
+#include "runtime/kernel/thread_host.hpp"
 #include "runtime/reactor/epoll_reactor.hpp"
 #include "runtime/reactor/uring_reactor.hpp"
 
@@ -55,12 +57,25 @@ void say_once_why_not_uring(const char* missing, int error) noexcept {
       missing, std::strerror(-error));
 }
 
+/// The program would run as well without its ring, only with more system calls: nothing to end it
+/// for.
+void say_once_why_not_in_host() noexcept {
+  static std::atomic<bool> said{false};
+  if (said.exchange(true)) return;
+  kernel::report(
+      "COIR_BACKEND=uring does not go with threads that are fibers: they change their kernel "
+      "threads, and a ring cannot; using epoll. coir run --mode=thread keeps threads and rings");
+}
+
 }  // namespace
 
 std::unique_ptr<reactor> make_reactor() {
+  kernel::find_thread_host();
+  const bool has_host = kernel::host_of_threads() != nullptr;
   const wish wanted = read_wish();
   int error = 0;
-  if (wanted != wish::epoll) {
+  if (has_host && wanted == wish::uring) say_once_why_not_in_host();
+  if (!has_host && wanted != wish::epoll) {
     const char* missing = nullptr;
     if (auto made = uring_reactor::make(error, missing)) return made;
     if (wanted == wish::uring) fail(missing, error);

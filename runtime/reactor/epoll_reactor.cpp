@@ -4,6 +4,8 @@
 // one-shot wait beside the watch misses nothing.
 #include "runtime/reactor/epoll_reactor.hpp"
 
+#include <coir/detail/clock.hpp>
+
 #include <cerrno>
 #include <new>
 
@@ -80,6 +82,20 @@ int epoll_reactor::arm(int fd, std::uint32_t events) noexcept {
 }
 
 int epoll_reactor::wait(epoll_event* events, std::int64_t timeout_ns) noexcept {
+  return host_ ? wait_in_host(events, timeout_ns) : wait_in_kernel(events, timeout_ns);
+}
+
+/// On a thread that is itself a fiber: it parks until the epoll has something.
+int epoll_reactor::wait_in_host(epoll_event* events, std::int64_t timeout_ns) noexcept {
+  if (timeout_ns == 0) host_->give_way();
+  const int count = wait_in_kernel(events, 0);
+  if (count != 0 || timeout_ns == 0) return count;
+  const deadline until = timeout_ns < 0 ? never : now_ns() + timeout_ns;
+  const bool has_parked = host_->await_readable(epoll_fd_, until);
+  return wait_in_kernel(events, has_parked ? 0 : timeout_ns);
+}
+
+int epoll_reactor::wait_in_kernel(epoll_event* events, std::int64_t timeout_ns) noexcept {
   if (timeout_ns <= 0) {
     return kernel::epoll_wait(epoll_fd_, events, events_per_turn, timeout_ns < 0 ? -1 : 0);
   }

@@ -2,6 +2,7 @@
 /// is done by the offload threads. Twin of uring_reactor.
 #pragma once
 
+#include "runtime/kernel/thread_host.hpp"
 #include "runtime/reactor/reactor.hpp"
 
 namespace coir::detail {
@@ -25,12 +26,15 @@ class epoll_reactor final : public reactor {
 
   int arm(int fd, std::uint32_t events) noexcept;
   int wait(epoll_event* events, std::int64_t timeout_ns) noexcept;
+  int wait_in_host(epoll_event* events, std::int64_t timeout_ns) noexcept;
+  int wait_in_kernel(epoll_event* events, std::int64_t timeout_ns) noexcept;
   void handle(const epoll_event& event, fiber_list& ready) noexcept;
   void complete_matching(fd_slot& s, std::uint32_t events, fiber_list& ready) noexcept;
   static std::uint32_t interest(const fd_slot& s) noexcept;
 
   int epoll_fd_ = -1;
   bool has_pwait2_ = true;
+  const kernel::thread_host* const host_ = kernel::host_of_threads();
 };
 
 }  // namespace coir::detail

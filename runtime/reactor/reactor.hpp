@@ -93,7 +93,8 @@ class reactor {
 };
 
 /// Chooses by COIR_BACKEND and by what the kernel permits, and makes a reactor for the calling
-/// thread. Says once on stderr why it fell back to epoll. Throws std::system_error, with what to
+/// thread; epoll where threads are fibers (see kernel/thread_host.hpp). Says once on stderr why it
+/// fell back to epoll. Throws std::system_error, with what to
 /// do, when none can be had, and std::invalid_argument when COIR_BACKEND names none.
 std::unique_ptr<reactor> make_reactor();
 

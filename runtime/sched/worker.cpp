@@ -131,7 +131,8 @@ worker& worker::adopt_thread() {
   sanitizer_adopt_thread(w->main_);
   w->running = &w->main_;
   this_thread_worker = w;
-  if (getpid() != static_cast<pid_t>(kernel::call(SYS_gettid))) at_exit.owned = w;
+  // By libc, not the kernel: under `coir run` the main thread may be on any kernel thread.
+  if (getpid() != gettid()) at_exit.owned = w;
   describe_running_fiber = describe_running;
   install_overflow_report(running_fiber);
   install_fork_handlers();

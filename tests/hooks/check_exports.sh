@@ -8,10 +8,11 @@ exports=$1 preload_map=$2 table=$3 runtime=$4 hooks=$5 preload=$6
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# The C names of version scripts, from "global:" to the C++ names or the local ones, comments aside.
+# The C names of version scripts, from "global:" to the C++ names or the local ones, comments aside,
+# and without coir's own, which are no hooks.
 names_in() {
   sed 's|/\*.*\*/||' "$@" | sed -n '/global:/,/extern "C++"\|local:/p' | grep -o '[A-Za-z_0-9]*;' |
-    tr -d ';' | sort -u
+    tr -d ';' | grep -v '^coir_' | sort -u
 }
 names_in "$exports" > "$work/linked"
 cp "$work/linked" "$work/preloaded"
@@ -26,7 +27,7 @@ names_of() { nm -D "$@" | awk '{ sub(/@.*/, "", $NF); print $NF }' | sort -u; }
 names_of --defined-only "$hooks" > "$work/hooks.all"
 names_of --defined-only "$preload" > "$work/preload.all"
 for library in hooks preload; do
-  grep -v '^_ZN4coir5hooks' "$work/$library.all" > "$work/$library" || true
+  grep -v '^_ZN4coir5hooks\|^coir_thread_host_v1$' "$work/$library.all" > "$work/$library" || true
 done
 names_of --undefined-only "$runtime" > "$work/runtime"
 
@@ -44,6 +45,11 @@ compare linked hooks "$hooks exports other names than $exports"
 compare preloaded preload "$preload exports other names than the maps"
 if ! grep -q '^_ZN4coir5hooks6activeEv$' "$work/hooks.all"; then
   echo "$hooks does not export coir::hooks::active()"
+  status=1
+fi
+# By this name a program's own coir finds the threads that are fibers; it must not change.
+if ! grep -q '^coir_thread_host_v1$' "$work/preload.all"; then
+  echo "$preload does not export coir_thread_host_v1"
   status=1
 fi
 # The lock inside std::stop_token yields; nothing of the runtime's is held then.
