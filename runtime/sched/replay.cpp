@@ -3,6 +3,7 @@
 #include "runtime/base/assert.hpp"
 #include "runtime/kernel/calls.hpp"
 #include "runtime/kernel/report.hpp"
+#include "runtime/kernel/thread_host.hpp"
 
 #include <algorithm>
 #include <climits>
@@ -117,13 +118,13 @@ void replay::note_pick(std::size_t place, std::uint64_t fiber_id) noexcept {
 void replay::give(std::size_t to) noexcept {
   // Pairs with the acquire of whoever waits: the baton brings all that was done under it
   holder_.store(static_cast<std::uint32_t>(to), std::memory_order_release);
-  kernel::futex_wake(&holder_, INT_MAX);
+  kernel::wake_waiters(holder_, INT_MAX);
 }
 
 void replay::wait_for_baton(std::size_t place) noexcept {
   std::uint32_t holder;
   while ((holder = holder_.load(std::memory_order_acquire)) != place)
-    kernel::futex_wait(&holder_, holder);
+    kernel::wait_while(holder_, holder, never);
 }
 
 std::size_t replay::any_present() noexcept {

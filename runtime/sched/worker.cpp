@@ -7,6 +7,7 @@
 #include "runtime/fiber/overflow_report.hpp"
 #include "runtime/kernel/report.hpp"
 #include "runtime/kernel/syscall.hpp"
+#include "runtime/kernel/thread_host.hpp"
 #include "runtime/sched/crew.hpp"
 #include "runtime/sched/replay.hpp"
 
@@ -310,7 +311,8 @@ void worker::wake_from_elsewhere(fiber_record& record, thread_slots& home) noexc
 
 void worker::sit(crew_seat* seat) noexcept {
   seat_ = seat;
-  if (seat && !spins_always_ && seat->all->may_spin()) spin_ns_ = crew_spin_ns;
+  const bool may_spin = seat && seat->all->may_spin() && !kernel::host_of_threads();
+  if (may_spin && !spins_always_) spin_ns_ = crew_spin_ns;
 }
 
 /// Nobody is ready: begins fibers for the crew until one is.
