@@ -163,7 +163,8 @@ bool crew::is_quiet() const noexcept {
 }
 
 void crew::tell_when_quiet(void (*told)(void*) noexcept, void* argument) noexcept {
-  told_argument_.store(argument, std::memory_order_relaxed);
+  // One who has read `told` before may still be about to call it
+  if (told) told_argument_.store(argument, std::memory_order_relaxed);
   told_.store(told, std::memory_order_seq_cst);
 }
 

@@ -92,7 +92,8 @@ class crew {
   /// True when all that was handed over has been begun, and all fibers of the members have ended.
   bool is_quiet() const noexcept;
   /// Calls `told`, perhaps several times, on a member, when the crew has become quiet; until it
-  /// is null again.
+  /// is null again, and perhaps a little longer, since a member may be about to. By then the crew
+  /// need not be quiet any more: `told` looks again. The argument is the same each time.
   void tell_when_quiet(void (*told)(void*) noexcept, void* argument) noexcept;
 
  private:

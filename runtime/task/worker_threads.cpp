@@ -196,7 +196,8 @@ wait_status worker_threads::wait_quiet(deadline until, interruptible kind) {
 void worker_threads::tell_joiners(void* self) noexcept {
   auto& all = *static_cast<worker_threads*>(self);
   const std::lock_guard guard(all.lock_);
-  all.joiners_.wake_all();
+  // The member may have come late: this is for those who wait now, perhaps for other fibers
+  if (all.is_quiet()) all.joiners_.wake_all();
 }
 
 void worker_threads::kill_all() noexcept {
