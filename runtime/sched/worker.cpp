@@ -452,6 +452,7 @@ bool worker::spin() noexcept {
       }
     }
     poll(0);
+    kernel::call(SYS_sched_yield);  // to a thread that has something to do, if there is one
     const deadline now = now_ns();
     if (!timers_.empty()) expire_timers(now);
     if (!run_queue_.empty()) return true;
