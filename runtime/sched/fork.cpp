@@ -25,7 +25,9 @@ struct fork_handlers {
     for (worker* w = first_worker(); w; w = w->next_worker_) {
       w->is_in_use_ = true;  // its thread is not here: never to be reused
       std::construct_at(&w->inbox_);
+      w->thread_id_ = 0;
     }
+    std::construct_at(&workers_ended());
     if (self) restart(*self);
   }
 
@@ -58,6 +60,8 @@ struct fork_handlers {
     w.unspawned_ = generators + (self.record->kind != fiber_kind::spawned ? 1 : 0);
     w.run_queue_ = fiber_list{};
     self.record->wake_is_posted.store(false);
+    w.begin_counting();
+    if (is_spawned) w.count_.fibers_begun.add();
     w.sit(nullptr);  // the others of its crew are not here
     w.wakes_due_ = 0;
     if (w.replay_) w.replay_->keep_only(w.replay_place_);

@@ -20,6 +20,7 @@
 #include <coir/inherited.hpp>
 #include <coir/latch.hpp>
 #include <coir/mapping.hpp>
+#include <coir/metrics.hpp>
 #include <coir/mutex.hpp>
 #include <coir/no_kill.hpp>
 #include <coir/offload.hpp>
