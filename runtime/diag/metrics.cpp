@@ -1,6 +1,6 @@
 #include <coir/metrics.hpp>
 
-#include "runtime/kernel/calls.hpp"
+#include "runtime/kernel/thread_state.hpp"
 #include "runtime/sched/crew.hpp"
 #include "runtime/sched/worker.hpp"
 #include "runtime/task/worker_threads.hpp"
@@ -92,17 +92,6 @@ void read(worker& w, worker_metrics& m) {
   }
 }
 
-std::string name_of_thread(int id) {
-  char path[48];
-  std::snprintf(path, sizeof path, "/proc/self/task/%d/comm", id);
-  const long fd = kernel::call(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return {};
-  char text[32];
-  const ssize_t size = kernel::read(static_cast<int>(fd), text, sizeof text);
-  kernel::close(static_cast<int>(fd));
-  return size > 0 ? std::string(text, static_cast<std::size_t>(size) - 1) : std::string();
-}
-
 double seconds(nanoseconds length) { return std::chrono::duration<double>(length).count(); }
 
 std::string counts_text(const worker_counts& c) {
@@ -166,7 +155,7 @@ runtime_metrics metrics() {
   }
   add(all.total, all.ended);
   for (worker_metrics& m : all.workers) {
-    m.thread_name = name_of_thread(m.thread_id);
+    m.thread_name = kernel::name_of_thread(m.thread_id);
     add(all.total, m);
   }
   std::sort(all.workers.begin(), all.workers.end(),

@@ -4,6 +4,7 @@
 // goes on twice; their timers expire without effect. When the caller was a spawned fiber and its
 // function returns, the child ends as if main had returned.
 #include "runtime/kernel/report.hpp"
+#include "runtime/sched/monitor_bell.hpp"
 #include "runtime/sched/replay.hpp"
 #include "runtime/sched/worker.hpp"
 
@@ -28,6 +29,7 @@ struct fork_handlers {
       w->thread_id_ = 0;
     }
     std::construct_at(&workers_ended());
+    monitor_waits.store(1, std::memory_order_seq_cst);
     if (self) restart(*self);
   }
 

@@ -8,6 +8,7 @@
 #include "runtime/kernel/report.hpp"
 #include "runtime/kernel/syscall.hpp"
 #include "runtime/sched/crew.hpp"
+#include "runtime/sched/monitor_bell.hpp"
 #include "runtime/sched/replay.hpp"
 
 #include <algorithm>
@@ -141,6 +142,7 @@ worker& worker::adopt_thread() {
   install_overflow_report(running_fiber);
   install_fork_handlers();
   ensure_signal_stack();
+  tell_monitor();
   if (is_first) w->begin_ambient_replay();
   return *w;
 }
@@ -456,6 +458,7 @@ bool worker::sleep(std::int64_t limit) noexcept {
   set_clock(after);
   count_.sleeps.add();
   count_.slept.end(after);
+  tell_monitor();
   does_spin_pay_ = after - before < short_sleep_ns;
   return true;
 }

@@ -4,6 +4,7 @@
 #include <coir/any_fiber.hpp>
 #include <coir/barrier.hpp>
 #include <coir/basic_group.hpp>
+#include <coir/blocking.hpp>
 #include <coir/channel.hpp>
 #include <coir/clock.hpp>
 #include <coir/condition_variable.hpp>
