@@ -60,6 +60,8 @@ constexpr variable variables[] = {
      is_number<16384, 4294967296>, "bytes of a fiber's stack; touched pages are what counts"},
     {"COIR_SPIN_US", "0", "a number", is_number<0, ~0ULL>,
      "microseconds to spin before an idle worker sleeps"},
+    {"COIR_MAX_BLOCKING_MS", "off", "a number from 0 to 86400000", is_number<0, 86'400'000>,
+     "milliseconds that a fiber may hold its worker before that is reported"},
     {"COIR_OFFLOAD_THREADS", "8", "a number from 1 to 1024", is_number<1, 1024>,
      "threads for blocking work: name look-ups, offload()"},
     {"COIR_SEED", "none", "a number", is_number<0, ~0ULL>,

@@ -2,7 +2,6 @@
 
 #include "hooks/threads/carriers.hpp"
 #include "hooks/threads/counters.hpp"
-#include "hooks/threads/cpu_clock.hpp"
 #include "hooks/threads/descriptor_slots.hpp"
 #include "hooks/threads/settings.hpp"
 #include "hooks/threads/signal_queue.hpp"
@@ -11,13 +10,10 @@
 #include "hooks/threads/timers.hpp"
 #include "hooks/threads/tokens.hpp"
 #include "runtime/kernel/calls.hpp"
+#include "runtime/kernel/thread_state.hpp"
 
 #include <algorithm>
-#include <cstdio>
-#include <cstring>
 #include <ctime>
-
-#include <fcntl.h>
 
 namespace coir::threads {
 namespace {
@@ -28,28 +24,6 @@ constexpr std::int64_t short_period_us = 200;
 // Resumes at which a fiber that was caught gives its token away by itself.
 constexpr std::uint16_t hog_rounds = 16;
 constexpr int quiet_looks_before_sleep = 5;
-
-std::int64_t cpu_time_ns(const carrier& c) noexcept {
-  constexpr int per_thread_clock = 6;
-  const auto clock =
-      static_cast<clockid_t>((~static_cast<unsigned>(c.tid) << 3) | per_thread_clock);
-  return clock_time_ns(clock);
-}
-
-/// The state letter of a kernel thread: R, S, D, …
-char kernel_state(const carrier& c) noexcept {
-  char path[48];
-  std::snprintf(path, sizeof path, "/proc/self/task/%d/stat", c.tid);
-  const long fd = kernel::call(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return '?';
-  char text[256];
-  const ssize_t size = kernel::read(static_cast<int>(fd), text, sizeof text - 1);
-  kernel::close(static_cast<int>(fd));
-  if (size <= 0) return '?';
-  text[size] = '\0';
-  const char* const after_name = std::strrchr(text, ')');
-  return after_name && after_name[1] ? after_name[2] : '?';
-}
 
 /// True when somebody could make use of one more token.
 bool is_token_wanted() noexcept {
@@ -70,7 +44,7 @@ bool is_monitor_needed() noexcept {
 void begin_watching(carrier& c, std::uint64_t switches, std::int64_t now) noexcept {
   c.seen_switches = switches;
   c.seen_since_ns = now;
-  c.seen_cpu_ns = cpu_time_ns(c);
+  c.seen_cpu_ns = kernel::cpu_time_of_thread(c.tid);
 }
 
 /// True when it took a token from a carrier that sleeps in the kernel.
@@ -81,7 +55,7 @@ bool look_at(carrier& c, std::int64_t now, std::int64_t slept_us) noexcept {
     begin_watching(c, switches, now);
     return false;
   }
-  const std::int64_t cpu = cpu_time_ns(c);
+  const std::int64_t cpu = kernel::cpu_time_of_thread(c.tid);
   const bool has_computed = cpu - c.seen_cpu_ns >= slept_us * us / 2;
   c.seen_cpu_ns = cpu;
   if (sched->running_count.load(std::memory_order_seq_cst) < sched->tokens) {
@@ -94,7 +68,7 @@ bool look_at(carrier& c, std::int64_t now, std::int64_t slept_us) noexcept {
     if (is_long && take_token_from(c, switches, hog_rounds)) count(counter::hand_overs);
     return false;
   }
-  const char state = kernel_state(c);
+  const char state = kernel::state_of_thread(c.tid);
   if (state != 'S' && state != 'D') return false;
   if (!take_token_from(c, switches, hog_rounds)) return false;
   count(counter::hand_overs);

@@ -1,6 +1,8 @@
 /// What a worker counts. Each counter is written by the worker's own thread, and read by any.
 #pragma once
 
+#include <coir/detail/clock.hpp>
+
 #include <atomic>
 #include <cstdint>
 
@@ -19,6 +21,29 @@ class counter {
   std::atomic<std::uint64_t> count_{0};
 };
 
+/// How long a worker has slept in all, the present sleep included. One word, so that readers never
+/// see a half of a change: the sum, less the beginning of the present sleep. The sum never exceeds
+/// the time since the worker began, so the word is negative exactly while it sleeps.
+class sleep_clock {
+ public:
+  void begin(deadline now) noexcept {
+    balance_.store(balance_.load(std::memory_order_relaxed) - now, std::memory_order_release);
+  }
+  /// Sequentially consistent, as is the look of who believes that all workers sleep.
+  void end(deadline now) noexcept {
+    balance_.store(balance_.load(std::memory_order_relaxed) + now, std::memory_order_seq_cst);
+  }
+  bool is_running() const noexcept { return balance_.load(std::memory_order_seq_cst) < 0; }
+  /// In ns.
+  std::int64_t read() const noexcept {
+    const std::int64_t seen = balance_.load(std::memory_order_acquire);
+    return seen < 0 ? seen + now_ns() : seen;
+  }
+
+ private:
+  std::atomic<std::int64_t> balance_{0};
+};
+
 struct worker_counters {
   counter turns_given;     ///< how often a fiber gave up the worker: parks, yields, ends
   counter switches;        ///< of those, when another fiber went on
@@ -27,9 +52,25 @@ struct worker_counters {
   counter steals;          ///< fibers begun here that were to begin on another worker
   counter polls;           ///< looks at the kernel for events
   counter sleeps;          ///< of those, with leave to wait
-  counter slept_ns;        ///< how long it has waited, in all
+  sleep_clock slept;       ///< how long that took
   counter fibers_begun;
   counter fibers_ended;
+};
+
+inline constexpr counter worker_counters::*plain_counters[] = {
+    &worker_counters::turns_given,  &worker_counters::switches,
+    &worker_counters::wakes_sent,   &worker_counters::wakes_received,
+    &worker_counters::steals,       &worker_counters::polls,
+    &worker_counters::sleeps,       &worker_counters::fibers_begun,
+    &worker_counters::fibers_ended,
+};
+
+/// What workers counted whose threads have ended. Guarded by the registry's lock.
+struct ended_workers {
+  worker_counters count;  ///< but not `slept`
+  std::int64_t busy_ns = 0;
+  std::int64_t slept_ns = 0;
+  std::uint64_t how_many = 0;
 };
 
 }  // namespace coir::detail

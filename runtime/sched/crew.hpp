@@ -89,6 +89,8 @@ class crew {
 
   /// How many fibers a member has, or would begin next. Any thread; a figure of about now.
   std::size_t load_of(std::size_t number) const noexcept;
+  /// How many calls lie in the common queue, which any member may take. Any thread.
+  std::size_t queued() const noexcept { return queued_.load(std::memory_order_relaxed); }
   /// True when all that was handed over has been begun, and all fibers of the members have ended.
   bool is_quiet() const noexcept;
   /// Calls `told`, perhaps several times, on a member, when the crew has become quiet; until it

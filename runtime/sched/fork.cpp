@@ -4,6 +4,7 @@
 // goes on twice; their timers expire without effect. When the caller was a spawned fiber and its
 // function returns, the child ends as if main had returned.
 #include "runtime/kernel/report.hpp"
+#include "runtime/sched/monitor_bell.hpp"
 #include "runtime/sched/replay.hpp"
 #include "runtime/sched/worker.hpp"
 
@@ -25,7 +26,10 @@ struct fork_handlers {
     for (worker* w = first_worker(); w; w = w->next_worker_) {
       w->is_in_use_ = true;  // its thread is not here: never to be reused
       std::construct_at(&w->inbox_);
+      w->thread_id_ = 0;
     }
+    std::construct_at(&workers_ended());
+    monitor_waits.store(1, std::memory_order_seq_cst);
     if (self) restart(*self);
   }
 
@@ -58,6 +62,8 @@ struct fork_handlers {
     w.unspawned_ = generators + (self.record->kind != fiber_kind::spawned ? 1 : 0);
     w.run_queue_ = fiber_list{};
     self.record->wake_is_posted.store(false);
+    w.begin_counting();
+    if (is_spawned) w.count_.fibers_begun.add();
     w.sit(nullptr);  // the others of its crew are not here
     w.wakes_due_ = 0;
     if (w.replay_) w.replay_->keep_only(w.replay_place_);

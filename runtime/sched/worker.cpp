@@ -9,6 +9,7 @@
 #include "runtime/kernel/syscall.hpp"
 #include "runtime/kernel/thread_host.hpp"
 #include "runtime/sched/crew.hpp"
+#include "runtime/sched/monitor_bell.hpp"
 #include "runtime/sched/replay.hpp"
 
 #include <algorithm>
@@ -17,6 +18,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <mutex>
 #include <system_error>
 #include <utility>
 
@@ -46,6 +48,7 @@ constinit thread_local worker* this_thread_worker = nullptr;
 
 short_lock registry_lock;
 constinit std::atomic<worker*> registry{nullptr};
+ended_workers ended;
 
 /// COIR_SPIN_US in ns; -1 without it.
 std::int64_t read_spin_ns() noexcept {
@@ -88,6 +91,8 @@ void lock_worker_registry() noexcept { registry_lock.lock(); }
 
 void unlock_worker_registry() noexcept { registry_lock.unlock(); }
 
+ended_workers& workers_ended() noexcept { return ended; }
+
 worker* first_worker() noexcept { return registry.load(std::memory_order_acquire); }
 
 worker* worker::current_or_null() noexcept {
@@ -112,6 +117,7 @@ worker& worker::adopt_thread() {
     registry.store(w, std::memory_order_release);
   }
   w->is_in_use_ = true;
+  w->begin_counting();
   registry_lock.unlock();
 
   w->adopt_this_thread();
@@ -119,7 +125,6 @@ worker& worker::adopt_thread() {
   const std::int64_t spin_ns = read_spin_ns();
   w->spins_always_ = spin_ns > 0;
   w->spin_ns_ = std::max<std::int64_t>(spin_ns, 0);
-  w->begun_at_ = now_ns();
   w->set_clock(w->begun_at_);
   w->main_.home = w;
   w->main_.record = &w->main_record_;
@@ -138,6 +143,7 @@ worker& worker::adopt_thread() {
   install_overflow_report(running_fiber);
   install_fork_handlers();
   ensure_signal_stack();
+  tell_monitor();
   if (is_first) w->begin_ambient_replay();
   return *w;
 }
@@ -150,6 +156,8 @@ void worker::retire() noexcept {
         "abandoned",
         pool_.live());
     this_thread_worker = nullptr;
+    const std::lock_guard guard(registry_lock);
+    end_counting();
     return;  // never reused: their stacks hold what others may still point at
   }
   this_thread_worker = nullptr;
@@ -159,9 +167,26 @@ void worker::retire() noexcept {
   wakes_due_ = 0;
   replay* const left = std::exchange(replay_, nullptr);
   registry_lock.lock();
+  end_counting();
   is_in_use_ = false;
   registry_lock.unlock();
   if (left) left->leave(replay_place_);
+}
+
+/// Both with the registry locked.
+void worker::begin_counting() noexcept {
+  std::construct_at(&count_);
+  begun_at_ = now_ns();
+  thread_id_ = static_cast<int>(kernel::call(SYS_gettid));
+}
+
+void worker::end_counting() noexcept {
+  thread_id_ = 0;
+  for (counter worker_counters::*const which : plain_counters)
+    (ended.count.*which).add((count_.*which).read());
+  ended.slept_ns += count_.slept.read();
+  ended.busy_ns += now_ns() - begun_at_ - count_.slept.read();
+  ++ended.how_many;
 }
 
 bool worker::kill_all_fibers() noexcept {
@@ -310,7 +335,9 @@ void worker::wake_from_elsewhere(fiber_record& record, thread_slots& home) noexc
 }
 
 void worker::sit(crew_seat* seat) noexcept {
+  registry_lock.lock();
   seat_ = seat;
+  registry_lock.unlock();
   const bool may_spin = seat && seat->all->may_spin() && !kernel::host_of_threads();
   if (may_spin && !spins_always_) spin_ns_ = crew_spin_ns;
 }
@@ -424,6 +451,7 @@ bool worker::sleep(std::int64_t limit) noexcept {
   }
   const bool may_wait = !seat_ || seat_->all->begin_rest(*seat_);
   const deadline before = now_ns();
+  if (may_wait) count_.slept.begin(before);
   poll(may_wait ? limit : 0);
   if (!inbox_.end_sleep()) ++wakes_due_;
   if (!may_wait) return false;
@@ -431,7 +459,8 @@ bool worker::sleep(std::int64_t limit) noexcept {
   const deadline after = now_ns();
   set_clock(after);
   count_.sleeps.add();
-  count_.slept_ns.add(static_cast<std::uint64_t>(after - before));
+  count_.slept.end(after);
+  tell_monitor();
   does_spin_pay_ = after - before < short_sleep_ns;
   return true;
 }

@@ -135,7 +135,8 @@ class worker final : public thread_slots, public worker_door {
   /// Joins a crew, or leaves it with null: from then on it begins fibers of the crew's, too. The
   /// worker's thread only.
   void sit(crew_seat* seat) noexcept;
-  /// Its place in a crew, or null. Changes on its thread only.
+  /// Its place in a crew, or null. Changes on its thread only, with the registry locked: who has
+  /// locked it may read it too, and the crew is there as long.
   crew_seat* seat() const noexcept { return seat_; }
 
   /// Makes this worker the first to take part in a replay, and ends that. The worker's thread only,
@@ -148,8 +149,11 @@ class worker final : public thread_slots, public worker_door {
   /// The replay in which it takes part, or null.
   replay* in_replay() const noexcept { return replay_; }
 
-  /// When its thread became a worker.
+  /// When its thread became a worker. On that thread, or with the registry locked.
   deadline begun_at() const noexcept { return begun_at_; }
+  /// The kernel's number of its thread; 0 when that has ended, or is in the parent of a fork.
+  /// With the registry locked.
+  int thread_id() const noexcept { return thread_id_; }
 
   // The doors for other threads, besides those of worker_door.
 
@@ -167,11 +171,14 @@ class worker final : public thread_slots, public worker_door {
   static constexpr std::uint8_t calls_without_park_max = 16;
 
   friend struct thread_exit;
+  friend class locked_registry;
   friend struct fork_handlers;
 
   worker() noexcept : pool_(*this) {}
   static worker& adopt_thread();
   void retire() noexcept;
+  void begin_counting() noexcept;
+  void end_counting() noexcept;
   bool kill_all_fibers() noexcept;
 
   void switch_away(control_block& from) noexcept;
@@ -208,7 +215,8 @@ class worker final : public thread_slots, public worker_door {
   crew_seat* seat_ = nullptr;
   replay* replay_ = nullptr;
   std::size_t replay_place_ = 0;
-  deadline begun_at_ = 0;
+  deadline begun_at_ = 0;       ///< written with the registry locked
+  int thread_id_ = 0;           ///< guarded by the registry's lock
   std::int64_t spin_ns_ = 0;    ///< how long it looks for work before it sleeps; 0: not at all
   bool spins_always_ = false;   ///< by COIR_SPIN_US; else only while that pays
   bool does_spin_pay_ = false;  ///< the last sleep was short, or the last spin brought something
@@ -255,9 +263,11 @@ inline bool is_abandoned(const control_block& f) noexcept {
   return now != 0 && f.record->fork_generation != now;
 }
 
-/// Held while the registry changes: for the handlers of fork.
+/// Held while the registry changes: for the handlers of fork, and for who reads what it guards.
 void lock_worker_registry() noexcept;
 void unlock_worker_registry() noexcept;
+/// With the registry locked.
+ended_workers& workers_ended() noexcept;
 
 // The way of one switch, in the header so that it takes one frame: what a parked stack holds must
 // come back to the cache.
@@ -336,5 +346,23 @@ void worker::post_to_others(Make make) noexcept {
   }
   unlock_worker_registry();
 }
+
+/// Keeps the registry locked while it lives. Any thread.
+class locked_registry {
+ public:
+  locked_registry() noexcept { lock_worker_registry(); }
+  locked_registry(const locked_registry&) = delete;
+  locked_registry& operator=(const locked_registry&) = delete;
+  ~locked_registry() { unlock_worker_registry(); }
+
+  /// Calls `visit(worker&)` for each worker that has a thread in this process.
+  template <class Visit>
+  void for_each(Visit visit) const {
+    for (worker* w = first_worker(); w; w = w->next_worker_) {
+      if (w->thread_id_ != 0) visit(*w);
+    }
+  }
+  const ended_workers& ended() const noexcept { return workers_ended(); }
+};
 
 }  // namespace coir::detail

@@ -28,6 +28,8 @@ class worker_threads final : public crew {
   ~worker_threads();
 
   workers& owner() const noexcept { return owner_; }
+  /// What its threads are called, without their numbers.
+  const std::string& name() const noexcept { return name_; }
   /// True in the child of a fork, where the threads are not.
   bool is_left_behind() const noexcept;
 

@@ -98,6 +98,8 @@ RUNTIME_HEADERS = {
     "timeout.hpp": "runtime/task",
     "wait.hpp": "runtime/task",
     "dump.hpp": "runtime/diag",
+    "blocking.hpp": "runtime/diag",
+    "metrics.hpp": "runtime/diag",
     "select.hpp": "runtime/task",
     "runtime.hpp": "runtime",
     "coir.h": "runtime",

@@ -4,6 +4,7 @@
 #include <coir/any_fiber.hpp>
 #include <coir/barrier.hpp>
 #include <coir/basic_group.hpp>
+#include <coir/blocking.hpp>
 #include <coir/channel.hpp>
 #include <coir/clock.hpp>
 #include <coir/condition_variable.hpp>
@@ -20,6 +21,7 @@
 #include <coir/inherited.hpp>
 #include <coir/latch.hpp>
 #include <coir/mapping.hpp>
+#include <coir/metrics.hpp>
 #include <coir/mutex.hpp>
 #include <coir/no_kill.hpp>
 #include <coir/offload.hpp>
