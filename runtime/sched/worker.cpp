@@ -36,6 +36,9 @@ constexpr std::int64_t crew_spin_ns = 20'000;
 constexpr std::int64_t short_sleep_ns = 200'000;
 // In a replay, of the fibers that are ready
 constexpr std::size_t choices_max = 16;
+// From then on it lets threads go first that want its processor. Not before: it would get back too
+// late for a message that is on its way
+constexpr std::int64_t greedy_spin_ns = 5'000;
 constexpr int looks_per_poll = 512;  // while it spins: a poll may be a system call
 constexpr int looks_per_pause = 16;  // at the inbox: a pause may take 50 ns
 constexpr std::int64_t trim_period_ns = 1'000'000'000;
@@ -468,7 +471,7 @@ bool worker::sleep(std::int64_t limit) noexcept {
 /// Looks again and again for a short while before sleeping: on a virtual machine waking a halted
 /// processor costs more. True when something has come.
 bool worker::spin() noexcept {
-  const deadline end = now_ns() + spin_ns_;
+  const deadline begin = now_ns();
   for (;;) {
     for (int i = 0; i < looks_per_poll; ++i) {
       if (!inbox_.empty()) {
@@ -481,11 +484,11 @@ bool worker::spin() noexcept {
       }
     }
     poll(0);
-    kernel::call(SYS_sched_yield);  // to a thread that has something to do, if there is one
     const deadline now = now_ns();
     if (!timers_.empty()) expire_timers(now);
     if (!run_queue_.empty()) return true;
-    if (now >= end) return does_spin_pay_ = false;
+    if (now >= begin + spin_ns_) return does_spin_pay_ = false;
+    if (now >= begin + greedy_spin_ns) kernel::call(SYS_sched_yield);
   }
 }
 
