@@ -72,8 +72,20 @@ def placed(cpu, priority, seconds_max):
             os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(_FIFO_PRIORITY))
         elif priority == "nice":
             os.setpriority(os.PRIO_PROCESS, 0, _NICE)
+            _raise_autogroup()
 
     return place
+
+
+def _raise_autogroup():
+    """Where the kernel shares processors out by sessions, a nice value counts in its session only:
+    gives the process one of its own, of the same nice value."""
+    os.setsid()
+    try:
+        with open("/proc/self/autogroup", "w", encoding="ascii") as file:
+            file.write(str(_NICE))
+    except OSError:
+        pass  # there are no such groups, or they are not told
 
 
 def start(command, cpu, priority, seconds_max, environment=None):
