@@ -12,8 +12,6 @@ import dataclasses
 import json
 import os
 import re
-import select
-import subprocess
 import sys
 import time
 
@@ -21,7 +19,6 @@ import measuring
 
 EXIT_UNAVAILABLE = 77  # of the raw io_uring server
 LIFE_SECONDS = 280
-ANSWER_SECONDS = 60
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,15 +64,6 @@ class Unavailable(Exception):
     """The kernel or the container does not offer what a server needs."""
 
 
-def read_line(process, what):
-    """A line of the process's stdout; raises when none comes in time."""
-    ready, _, _ = select.select([process.stdout], [], [], ANSWER_SECONDS)
-    line = process.stdout.readline() if ready else ""
-    if not line:
-        raise RuntimeError(f"{what} gave no answer")
-    return line
-
-
 class Contestant:
     """A server and its load, both running."""
 
@@ -94,7 +82,7 @@ class Contestant:
                  "--bytes", str(cell.message), "--depth", str(cell.depth),
                  *(["--spin", "1"] if how.server_cpu != how.load_cpu else [])],
                 how.load_cpu, how.priority, {})
-            read_line(self.load, f"the load of {name}")
+            measuring.read_line(self.load, f"the load of {name}")
         except BaseException:
             self.stop()
             raise
@@ -105,10 +93,7 @@ class Contestant:
         return ["--buffers", str(BUFFER_COUNT.get(cell.connections, 1024))]
 
     def _start(self, command, cpu, priority, environment):
-        process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            env={**os.environ, **environment},
-            preexec_fn=measuring.placed(cpu, priority, LIFE_SECONDS))
+        process = measuring.start(command, cpu, priority, LIFE_SECONDS, environment)
         self._processes.append(process)
         return process
 
@@ -127,21 +112,11 @@ class Contestant:
 
     def round(self, seconds):
         """One round; the figures of the load as a dictionary."""
-        self.load.stdin.write(f"{seconds}\n")
-        self.load.stdin.flush()
-        return json.loads(read_line(self.load, f"the load of {self.name}"))
+        return json.loads(measuring.ask(self.load, seconds, f"the load of {self.name}"))
 
     def stop(self):
         """Ends both, and waits until they have gone."""
-        for process in reversed(self._processes):
-            process.terminate()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            process.stdin.close()
-            process.stdout.close()
+        measuring.stop(reversed(self._processes))
 
 
 @dataclasses.dataclass

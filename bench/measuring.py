@@ -1,23 +1,29 @@
-"""What both benchmarks share: where a measured process runs, and how figures become a table."""
+"""What the benchmarks share: where measured processes run, and how figures become a table."""
 
 import ctypes
 import os
+import select
 import signal
 import statistics
+import subprocess
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG = 1
 _FIFO_PRIORITY = 5
 _NICE = -15
+_ANSWER_SECONDS = 60
+_END_SECONDS = 10
 
 
-def probe_priority():
-    """How measured processes can be kept from waiting for others: ("fifo" | "nice" | "none")."""
+def probe_priority(with_fifo=True):
+    """How measured processes can be kept from waiting for others: ("fifo" | "nice" | "none").
+    SCHED_FIFO is not for processes that have more busy threads than there are processors."""
     pid = os.fork()
     if pid == 0:
         try:
-            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(_FIFO_PRIORITY))
-            os._exit(0)
+            if with_fifo:
+                os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(_FIFO_PRIORITY))
+                os._exit(0)
         except OSError:
             pass
         try:
@@ -28,11 +34,12 @@ def probe_priority():
     return ("fifo", "nice", "none")[os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])]
 
 
-def describe_priority(priority):
+def describe_priority(priority, with_fifo=True):
     """The same in words, for the head of a table."""
+    refusal = ", SCHED_FIFO is not permitted: expect a wide spread" if with_fifo else ""
     return {
         "fifo": f"SCHED_FIFO {_FIFO_PRIORITY}",
-        "nice": f"nice {_NICE}, SCHED_FIFO is not permitted: expect a wide spread",
+        "nice": f"nice {_NICE}{refusal}",
         "none": "at normal priority: expect a wide spread",
     }[priority]
 
@@ -65,8 +72,66 @@ def placed(cpu, priority, seconds_max):
             os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(_FIFO_PRIORITY))
         elif priority == "nice":
             os.setpriority(os.PRIO_PROCESS, 0, _NICE)
+            _raise_autogroup()
 
     return place
+
+
+def _raise_autogroup():
+    """Where the kernel shares processors out by sessions, a nice value counts in its session only:
+    gives the process one of its own, of the same nice value."""
+    os.setsid()
+    try:
+        with open("/proc/self/autogroup", "w", encoding="ascii") as file:
+            file.write(str(_NICE))
+    except OSError:
+        pass  # there are no such groups, or they are not told
+
+
+def start(command, cpu, priority, seconds_max, environment=None):
+    """Starts a program with pipes to its stdin and stdout; placed() says how it runs."""
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                            env={**os.environ, **(environment or {})},
+                            preexec_fn=placed(cpu, priority, seconds_max))
+
+
+def read_line(process, what):
+    """A line of the process's stdout; raises when none comes in time."""
+    ready, _, _ = select.select([process.stdout], [], [], _ANSWER_SECONDS)
+    line = process.stdout.readline() if ready else ""
+    if not line:
+        raise RuntimeError(f"{what} gave no answer")
+    return line
+
+
+def ask(process, line, what):
+    """Writes a line to the process's stdin; the line of its stdout that answers."""
+    process.stdin.write(f"{line}\n")
+    process.stdin.flush()
+    return read_line(process, what)
+
+
+def stop(processes):
+    """Ends them, one after the other, and waits until they have gone."""
+    for process in processes:
+        process.terminate()
+        try:
+            process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        process.stdin.close()
+        process.stdout.close()
+
+
+def output(command, place, seconds_max):
+    """What a program prints to stdout until it ends; raises when it does not end well in time."""
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          preexec_fn=place, timeout=seconds_max, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(map(str, command))}: exit status {done.returncode}\n"
+                           f"{done.stderr}")
+    return done.stdout
 
 
 def median(values):

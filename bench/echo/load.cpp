@@ -17,36 +17,26 @@
 // processor of its own for that.
 
 #include "bench/echo/histogram.hpp"
+#include "bench/load_tools.hpp"
 
 #include <algorithm>
-#include <cerrno>
-#include <cstdint>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
 #include <fstream>
 #include <random>
 #include <string>
 #include <vector>
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sys/epoll.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
-
 namespace {
+
+using bench::clock_ns;
+using bench::fail;
+using bench::fail_with_errno;
+using bench::now_ns;
+using bench::second_ns;
 
 constexpr std::size_t pattern_period = 65521;  // prime
 constexpr std::size_t transfer_bytes_max = 256 * 1024;
 constexpr int events_per_turn = 256;
 constexpr std::size_t connects_at_once = 256;  // below every listener's backlog
-constexpr std::int64_t second_ns = 1'000'000'000;
-constexpr std::int64_t silence_ns_max = 10 * second_ns;  // a server this silent has failed
-constexpr unsigned life_seconds_max = 600;
 constexpr int drain_wait_ms = 100;
 constexpr double warm_up_share = 0.2;  // of a round, before its window
 
@@ -58,24 +48,6 @@ struct options {
   pid_t server = 0;
   bool is_spinning = false;
 };
-
-[[noreturn]] void fail(const char* what) {
-  std::fprintf(stderr, "load: %s\n", what);
-  std::exit(1);
-}
-
-[[noreturn]] void fail_with_errno(const char* what) {
-  std::fprintf(stderr, "load: %s: %s\n", what, std::strerror(errno));
-  std::exit(1);
-}
-
-std::int64_t clock_ns(clockid_t clock) {
-  timespec t;
-  if (clock_gettime(clock, &t) != 0) fail_with_errno("clock_gettime");
-  return t.tv_sec * second_ns + t.tv_nsec;
-}
-
-std::int64_t now_ns() { return clock_ns(CLOCK_MONOTONIC); }
 
 /// For how long a process was ready but other work had its processor; 0 where that is not told.
 std::int64_t delay_ns(pid_t process) {
@@ -112,7 +84,6 @@ class load {
   std::string run(double seconds);
 
  private:
-  void open(connection& c);
   void request(connection& c, std::uint64_t count);
   void flush(connection& c);
   void on_event(connection& c);
@@ -123,7 +94,7 @@ class load {
   reading read_clocks() const;
 
   const options how_;
-  clockid_t server_clock_ = CLOCK_PROCESS_CPUTIME_ID;
+  const clockid_t server_clock_ = bench::cpu_clock_of(how_.server);
   int epoll_ = epoll_create1(EPOLL_CLOEXEC);
   std::vector<char> pattern_;
   std::vector<char> buffer_;
@@ -143,9 +114,6 @@ load::load(const options& how)
       buffer_(transfer_bytes_max),
       connections_(how.connections),
       sent_at_(how.connections * how.depth) {
-  if (how.server != 0 && clock_getcpuclockid(how.server, &server_clock_) != 0) {
-    fail("there is no such server process");
-  }
   std::mt19937 random(20240229);
   for (std::size_t i = 0; i < pattern_.size(); ++i) {
     pattern_[i] = i < pattern_period ? static_cast<char>(random()) : pattern_[i - pattern_period];
@@ -159,29 +127,11 @@ load::load(const options& how)
 void load::connect_all() {
   last_answer_ns_ = now_ns();
   for (std::size_t i = 0; i < connections_.size(); ++i) {
-    open(connections_[i]);
+    connections_[i].fd = bench::connect_to(how_.port, epoll_, &connections_[i]);
     request(connections_[i], 1);
     if ((i + 1) % connects_at_once == 0) drain();
   }
   drain();
-}
-
-void load::open(connection& c) {
-  c.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (c.fd < 0) fail_with_errno("socket");
-  const int on = 1;
-  setsockopt(c.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  sockaddr_in peer{};
-  peer.sin_family = AF_INET;
-  peer.sin_port = htons(how_.port);
-  peer.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  if (connect(c.fd, reinterpret_cast<sockaddr*>(&peer), sizeof peer) != 0) {
-    fail_with_errno("connect");
-  }
-  epoll_event event{};
-  event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
-  event.data.ptr = &c;
-  if (epoll_ctl(epoll_, EPOLL_CTL_ADD, c.fd, &event) != 0) fail_with_errno("epoll_ctl");
 }
 
 /// Sends `count` more requests.
@@ -254,7 +204,7 @@ void load::run_until(std::int64_t when) {
 void load::drain() {
   while (under_way_ > 0) {
     turn(drain_wait_ms);
-    if (now_ns() > last_answer_ns_ + silence_ns_max) fail("the server does not answer");
+    if (now_ns() > last_answer_ns_ + bench::silence_ns_max) fail("the server does not answer");
   }
 }
 
@@ -314,27 +264,12 @@ options parse(int argc, char** argv) {
   return result;
 }
 
-void raise_descriptor_limit() {
-  rlimit limit;
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
-  alarm(life_seconds_max);
-  raise_descriptor_limit();
+  alarm(bench::load_life_seconds_max);
+  bench::raise_descriptor_limit();
   load generator(parse(argc, argv));
   generator.connect_all();
-  std::printf("connected\n");
-  std::fflush(stdout);
-  char line[64];
-  while (std::fgets(line, sizeof line, stdin) != nullptr) {
-    const double seconds = std::strtod(line, nullptr);
-    if (!(seconds > 0 && seconds <= 60)) fail("a round lasts up to 60 seconds");
-    std::printf("%s\n", generator.run(seconds).c_str());
-    std::fflush(stdout);
-  }
+  bench::serve_rounds([&](double seconds) { return generator.run(seconds); });
 }

@@ -235,6 +235,13 @@ TEST(udp_socket, membership_of_no_group_is_an_error) {
   EXPECT_TRUE(thrown_by([&] { s.leave(address::ipv4("239.1.2.3", 0)); }));
 }
 
+TEST(udp_socket, sockets_may_share_a_port) {
+  udp_socket::options how;
+  how.reuse_port = true;
+  const udp_socket first = udp_socket::bind(address::ipv4_loopback(), how);
+  EXPECT_TRUE(udp_socket::bind(first.local_address(), how).is_open());
+}
+
 TEST(udp_socket, port_in_use_says_what_was_attempted) {
   const udp_socket first = loopback_socket();
   EXPECT_EQ("bind to " + first.local_address().to_string() + ": Address already in use",
