@@ -25,10 +25,10 @@
 #pragma once
 
 #include <coir/detail/remote_call.hpp>
-#include <coir/detail/short_lock.hpp>
 
 #include "runtime/base/idle_set.hpp"
 #include "runtime/base/work_deque.hpp"
+#include "runtime/sched/common_queue.hpp"
 #include "runtime/sched/worker_door.hpp"
 
 #include <atomic>
@@ -97,16 +97,14 @@ class crew {
   remote_call* take_common(crew_seat& by) noexcept;
   remote_call* steal(crew_seat& by) noexcept;
   bool has_work() const noexcept;
+  void tell_if_quiet() noexcept;
   void wake_idle() noexcept;
 
   const std::size_t size_;
   const bool may_spin_;
   const std::unique_ptr<crew_seat[]> seats_;
   idle_set idle_;
-  alignas(64) short_lock lock_;
-  remote_call* first_ = nullptr;             ///< the common queue, guarded by lock_
-  remote_call* last_ = nullptr;              ///< guarded by lock_; valid while first_ is not null
-  std::atomic<std::size_t> queued_{0};       ///< its length; written under lock_
+  common_queue common_;
   std::atomic<std::uint64_t> handed_in_{0};  ///< calls that no member offered, ever
   std::atomic<void (*)(void*) noexcept> told_{nullptr};
   std::atomic<void*> told_argument_{nullptr};
