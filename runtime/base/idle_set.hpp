@@ -10,7 +10,9 @@ namespace coir::detail {
 
 /// A set of small numbers. Any thread may call any member; all is sequentially consistent, since
 /// whoever adds itself looks for work afterwards, and whoever adds work looks here afterwards.
-class idle_set {
+/// `Atomic` is another one only where a test looks at each of its operations.
+template <template <class> class Atomic = std::atomic>
+class basic_idle_set {
  public:
   static constexpr std::size_t numbers_max = 1024;
 
@@ -36,10 +38,12 @@ class idle_set {
  private:
   static constexpr std::size_t word_bits = 64;
 
-  std::atomic<std::uint64_t>& word_of(std::size_t n) noexcept { return words_[n / word_bits]; }
+  Atomic<std::uint64_t>& word_of(std::size_t n) noexcept { return words_[n / word_bits]; }
   static std::uint64_t bit_of(std::size_t n) noexcept { return std::uint64_t{1} << n % word_bits; }
 
-  std::atomic<std::uint64_t> words_[numbers_max / word_bits] = {};
+  Atomic<std::uint64_t> words_[numbers_max / word_bits] = {};
 };
+
+using idle_set = basic_idle_set<>;
 
 }  // namespace coir::detail

@@ -11,8 +11,10 @@ namespace coir::detail {
 
 /// The word is null, the newest call, or the mark of a consumer that sleeps. The mark is set only
 /// in the place of null, and whoever replaces it, by a call or by null, has to wake the consumer,
-/// unless that was the consumer itself.
-class inbox {
+/// unless that was the consumer itself. `Atomic` is another one only where a test looks at each of
+/// its operations.
+template <template <class> class Atomic = std::atomic>
+class basic_inbox {
  public:
   /// Any thread. True when the consumer sleeps: the caller has to wake it. The release pairs with
   /// the acquire of take_all: what was written before is seen by `invoke`.
@@ -67,7 +69,9 @@ class inbox {
  private:
   static inline constinit remote_call asleep_{};
 
-  std::atomic<remote_call*> head_{nullptr};
+  Atomic<remote_call*> head_{nullptr};
 };
+
+using inbox = basic_inbox<>;
 
 }  // namespace coir::detail

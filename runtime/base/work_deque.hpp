@@ -23,11 +23,14 @@
 
 namespace coir::detail {
 
-class work_deque {
+/// `Atomic` and the size of the first ring, a power of two, are others only where a test looks at
+/// each of its operations.
+template <template <class> class Atomic = std::atomic, std::int64_t EntriesFirst = 256>
+class basic_work_deque {
  public:
-  work_deque() noexcept = default;
-  work_deque(const work_deque&) = delete;
-  work_deque& operator=(const work_deque&) = delete;
+  basic_work_deque() noexcept = default;
+  basic_work_deque(const basic_work_deque&) = delete;
+  basic_work_deque& operator=(const basic_work_deque&) = delete;
 
   /// The owner only. False when there is no memory. Sequentially consistent: the owner may look for
   /// sleepers after it.
@@ -71,7 +74,8 @@ class work_deque {
       if (top < bottom) return work;
       if (!take(top)) work = nullptr;
     }
-    bottom_.store(bottom + 1, std::memory_order_relaxed);
+    // Release as in push: a thief that sees this store and not that one must see the ring, too
+    bottom_.store(bottom + 1, std::memory_order_release);
     return work;
   }
 
@@ -98,17 +102,14 @@ class work_deque {
   bool empty() const noexcept { return size() == 0; }
 
  private:
-  static constexpr std::int64_t entries_first = 256;
-
   struct ring {
     explicit ring(std::int64_t entries)
-        : mask(entries - 1),
-          places(new std::atomic<remote_call*>[static_cast<std::size_t>(entries)]) {}
-    std::atomic<remote_call*>& at(std::int64_t i) const noexcept {
+        : mask(entries - 1), places(new Atomic<remote_call*>[static_cast<std::size_t>(entries)]) {}
+    Atomic<remote_call*>& at(std::int64_t i) const noexcept {
       return places[static_cast<std::size_t>(i & mask)];
     }
     const std::int64_t mask;
-    const std::unique_ptr<std::atomic<remote_call*>[]> places;
+    const std::unique_ptr<Atomic<remote_call*>[]> places;
   };
 
   bool take(std::int64_t& top) noexcept {
@@ -119,7 +120,7 @@ class work_deque {
   ring* grow(std::int64_t top, std::int64_t bottom) noexcept {
     ring* const old = ring_.load(std::memory_order_relaxed);
     try {
-      auto made = std::make_unique<ring>(old ? 2 * (old->mask + 1) : entries_first);
+      auto made = std::make_unique<ring>(old ? 2 * (old->mask + 1) : EntriesFirst);
       for (std::int64_t i = top; i < bottom; ++i) {
         made->at(i).store(old->at(i).load(std::memory_order_relaxed), std::memory_order_relaxed);
       }
@@ -132,10 +133,12 @@ class work_deque {
     return rings_.back().get();
   }
 
-  alignas(64) std::atomic<std::int64_t> top_{0};
-  alignas(64) std::atomic<std::int64_t> bottom_{0};
-  std::atomic<ring*> ring_{nullptr};
+  alignas(64) Atomic<std::int64_t> top_{0};
+  alignas(64) Atomic<std::int64_t> bottom_{0};
+  Atomic<ring*> ring_{nullptr};
   std::vector<std::unique_ptr<ring>> rings_;  ///< the owner's
 };
+
+using work_deque = basic_work_deque<>;
 
 }  // namespace coir::detail

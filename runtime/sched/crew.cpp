@@ -1,7 +1,6 @@
 #include "runtime/sched/crew.hpp"
 
-#include <algorithm>
-#include <mutex>
+#include "runtime/sched/hand_shake.hpp"
 
 #include <sched.h>
 
@@ -46,13 +45,7 @@ void crew::add(remote_call& work, crew_seat* own) noexcept {
     own->offered.add(std::uint64_t(-1));
   }
   handed_in_.fetch_add(1, std::memory_order_relaxed);  // before is_quiet() could see it taken
-  {
-    const std::lock_guard guard(lock_);
-    work.next = nullptr;
-    (first_ ? last_->next : first_) = &work;
-    last_ = &work;
-    queued_.store(queued_.load(std::memory_order_relaxed) + 1, std::memory_order_seq_cst);
-  }
+  common_.push(work);
   wake_idle();
 }
 
@@ -74,20 +67,10 @@ remote_call* crew::take_oldest(crew_seat& by) noexcept {
 
 /// One call to be invoked now; some more go into the deque of `by`, the oldest of them on top.
 remote_call* crew::take_common(crew_seat& by) noexcept {
-  if (queued_.load(std::memory_order_relaxed) == 0) return nullptr;
+  if (common_.seems_empty()) return nullptr;
   const std::size_t room = by.unbegun.reserve(batch_max) ? batch_max : 1;
   remote_call* taken[batch_max];
-  std::size_t count = 0;
-  {
-    const std::lock_guard guard(lock_);
-    const std::size_t queued = queued_.load(std::memory_order_relaxed);
-    const std::size_t share = std::min(queued / size_ + 1, room);
-    for (; first_ && count < share; ++count) {
-      taken[count] = first_;
-      first_ = first_->next;
-    }
-    queued_.store(queued - count, std::memory_order_seq_cst);
-  }
+  const std::size_t count = common_.take(taken, room, size_);
   if (count == 0) return nullptr;
   for (std::size_t i = count - 1; i > 0; --i) (void)by.unbegun.push(*taken[i]);  // there is room
   if (count > 1) wake_idle();
@@ -109,12 +92,11 @@ remote_call* crew::steal(crew_seat& by) noexcept {
 }
 
 bool crew::may_have_work(crew_seat& by) noexcept {
-  return queued_.load(std::memory_order_relaxed) != 0 ||
-         !seats_[roll(by.dice) % size_].unbegun.empty();
+  return !common_.seems_empty() || !seats_[roll(by.dice) % size_].unbegun.empty();
 }
 
 bool crew::has_work() const noexcept {
-  if (queued_.load(std::memory_order_seq_cst) != 0) return true;
+  if (!common_.empty()) return true;
   for (std::size_t i = 0; i < size_; ++i) {
     if (!seats_[i].unbegun.empty()) return true;
   }
@@ -127,18 +109,14 @@ void crew::note_idle() noexcept {
 }
 
 bool crew::begin_rest(crew_seat& by) noexcept {
-  idle_.add(by.number);
-  note_idle();
-  if (!has_work()) return true;
-  idle_.remove(by.number);
-  return false;
+  return enter_idle(idle_, by.number, [this] {
+    note_idle();
+    return has_work();
+  });
 }
 
 void crew::wake_idle() noexcept {
-  for (;;) {
-    const int number = idle_.take_one(size_);
-    if (number < 0 || seats_[number].occupant->rouse()) return;
-  }
+  wake_one(idle_, size_, [this](std::size_t number) { return seats_[number].occupant->rouse(); });
 }
 
 std::size_t crew::load_of(std::size_t number) const noexcept {

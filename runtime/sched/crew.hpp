@@ -25,10 +25,10 @@
 #pragma once
 
 #include <coir/detail/remote_call.hpp>
-#include <coir/detail/short_lock.hpp>
 
 #include "runtime/base/idle_set.hpp"
 #include "runtime/base/work_deque.hpp"
+#include "runtime/sched/common_queue.hpp"
 #include "runtime/sched/worker_door.hpp"
 
 #include <atomic>
@@ -90,7 +90,7 @@ class crew {
   /// How many fibers a member has, or would begin next. Any thread; a figure of about now.
   std::size_t load_of(std::size_t number) const noexcept;
   /// How many calls lie in the common queue, which any member may take. Any thread.
-  std::size_t queued() const noexcept { return queued_.load(std::memory_order_relaxed); }
+  std::size_t queued() const noexcept { return common_.size(); }
   /// True when all that was handed over has been begun, and all fibers of the members have ended.
   bool is_quiet() const noexcept;
   /// Calls `told`, perhaps several times, on a member, when the crew has become quiet; until it
@@ -108,10 +108,7 @@ class crew {
   const bool may_spin_;
   const std::unique_ptr<crew_seat[]> seats_;
   idle_set idle_;
-  alignas(64) short_lock lock_;
-  remote_call* first_ = nullptr;             ///< the common queue, guarded by lock_
-  remote_call* last_ = nullptr;              ///< guarded by lock_; valid while first_ is not null
-  std::atomic<std::size_t> queued_{0};       ///< its length; written under lock_
+  common_queue common_;
   std::atomic<std::uint64_t> handed_in_{0};  ///< calls that no member offered, ever
   std::atomic<void (*)(void*) noexcept> told_{nullptr};
   std::atomic<void*> told_argument_{nullptr};

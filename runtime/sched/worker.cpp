@@ -9,6 +9,7 @@
 #include "runtime/kernel/syscall.hpp"
 #include "runtime/kernel/thread_host.hpp"
 #include "runtime/sched/crew.hpp"
+#include "runtime/sched/hand_shake.hpp"
 #include "runtime/sched/monitor_bell.hpp"
 #include "runtime/sched/replay.hpp"
 
@@ -445,20 +446,23 @@ void worker::wait_for_events() noexcept {
   was_idle_ = sleep(limit) && is_suspect && run_queue_.empty() && inbox_.empty();
 }
 
-/// Waits in the kernel, unless there is something to do; false when there was. crew.hpp has the
-/// order of the steps, and why it is that one.
+/// Waits in the kernel, unless there is something to do; false when there was.
 bool worker::sleep(std::int64_t limit) noexcept {
-  if (!run_queue_.empty() || !inbox_.begin_sleep()) {
+  if (!run_queue_.empty()) {
     poll(0);
     return false;
   }
-  const bool may_wait = !seat_ || seat_->all->begin_rest(*seat_);
-  const deadline before = now_ns();
-  if (may_wait) count_.slept.begin(before);
-  poll(may_wait ? limit : 0);
-  if (!inbox_.end_sleep()) ++wakes_due_;
-  if (!may_wait) return false;
-  if (seat_) seat_->all->end_rest(*seat_);
+  deadline before = 0;
+  const bool has_slept = sleep_behind(
+      inbox_, wakes_due_, [this] { return !seat_ || seat_->all->begin_rest(*seat_); },
+      [&](bool may_wait) {
+        if (may_wait) count_.slept.begin(before = now_ns());
+        poll(may_wait ? limit : 0);
+      },
+      [this] {
+        if (seat_) seat_->all->end_rest(*seat_);
+      });
+  if (!has_slept) return false;
   const deadline after = now_ns();
   set_clock(after);
   count_.sleeps.add();

@@ -2,8 +2,9 @@
 // programs; and the same with one mistake each, every one of which must be found.
 //
 // Prints how many states were visited, and for each mistake the shortest way to its effect.
+#include "tests/model/explorer.hpp"
+#include "tests/model/judge.hpp"
 #include "tests/preload/model/carriers_model.hpp"
-#include "tests/preload/model/explorer.hpp"
 #include "tests/preload/model/parking_model.hpp"
 
 #include <cstdio>
@@ -17,39 +18,16 @@ using namespace coir::model;
 
 constexpr std::size_t states_max = 4'000'000;  // what fits into a gigabyte
 
-int failures = 0;
+judge all;
 
-void print_trace(const verdict& found) {
-  for (std::size_t i = 0; i < found.trace.size(); ++i) {
-    std::printf("    %3zu %s\n", i + 1, found.trace[i].c_str());
-  }
-}
-
-/// The protocol as it is.
 template <class Model>
 void must_hold(const char* name, const Model& model) {
-  const verdict found = explorer<Model>(model, states_max).run();
-  std::printf("%-58s %8zu states %9zu steps  %s\n", name, found.states, found.steps,
-              found.fault.empty() ? "ok" : found.fault.c_str());
-  std::fflush(stdout);
-  if (found.fault.empty()) return;
-  ++failures;
-  print_trace(found);
+  all.must_hold(name, explorer<Model>(model, states_max).run());
 }
 
-/// The protocol with a mistake.
 template <class Model>
 void must_fail(const char* name, const Model& model) {
-  const verdict found = explorer<Model>(model, states_max).run();
-  const bool is_caught = !found.fault.empty() && found.is_complete;
-  std::printf("mutant: %-50s %8zu states %9zu steps  %s\n", name, found.states, found.steps,
-              is_caught ? found.fault.c_str() : "NOT CAUGHT");
-  if (is_caught) {
-    print_trace(found);
-  } else {
-    ++failures;
-  }
-  std::fflush(stdout);
+  all.must_fail(name, explorer<Model>(model, states_max).run());
 }
 
 void check_parking() {
@@ -186,6 +164,5 @@ int main() {
   check_parking();
   check_carriers();
   check_carriers_mutants();
-  std::printf(failures ? "%d FAILED\n" : "all hold, all mutants are caught\n", failures);
-  return failures != 0;
+  return all.sum_up();
 }
