@@ -179,7 +179,7 @@ void worker::retire() noexcept {
 /// Both with the registry locked.
 void worker::begin_counting() noexcept {
   std::construct_at(&count_);
-  begun_at_ = now_ns();
+  begun_at_ = real_now_ns();
   thread_id_ = static_cast<int>(kernel::call(SYS_gettid));
 }
 
@@ -188,7 +188,7 @@ void worker::end_counting() noexcept {
   for (counter worker_counters::*const which : plain_counters)
     (ended.count.*which).add((count_.*which).read());
   ended.slept_ns += count_.slept.read();
-  ended.busy_ns += now_ns() - begun_at_ - count_.slept.read();
+  ended.busy_ns += real_now_ns() - begun_at_ - count_.slept.read();
   ++ended.how_many;
 }
 
@@ -388,16 +388,24 @@ void worker::take_part(replay& in, std::size_t place) noexcept {
 
 /// A turn before each switch, in which the replay says who is next.
 void worker::turn_in_replay(bool may_wait) noexcept {
-  replay_->hand_on(replay_place_, false, 0);
+  hand_on(false, 0);
   while (!look_for_ready() && may_wait) {
     if (seat_) seat_->all->note_idle();
-    replay_->hand_on(replay_place_, true, timers_.next_due());
+    hand_on(true, timers_.next_due());
   }
   switches_until_turn_ = 1;
   if (run_queue_.empty()) return;
   if (may_wait) ++switches_until_turn_;  // the pick that follows takes the one that is chosen here
   const control_block& chosen = run_queue_.bring_forward(replay_->roll(choices_max));
   replay_->note_pick(replay_place_, chosen.record->id);
+}
+
+/// While others have the baton this worker sleeps.
+void worker::hand_on(bool is_idle, deadline next_due) noexcept {
+  count_.slept.begin(real_now_ns());
+  replay_->hand_on(replay_place_, is_idle, next_due);
+  count_.slept.end(real_now_ns());
+  tell_monitor();
 }
 
 bool worker::look_for_ready() noexcept {
@@ -453,14 +461,14 @@ bool worker::sleep(std::int64_t limit) noexcept {
     return false;
   }
   const bool may_wait = !seat_ || seat_->all->begin_rest(*seat_);
-  const deadline before = now_ns();
+  const deadline before = real_now_ns();
   if (may_wait) count_.slept.begin(before);
   poll(may_wait ? limit : 0);
   if (!inbox_.end_sleep()) ++wakes_due_;
   if (!may_wait) return false;
   if (seat_) seat_->all->end_rest(*seat_);
-  const deadline after = now_ns();
-  set_clock(after);
+  const deadline after = real_now_ns();
+  set_clock(now_ns());
   count_.sleeps.add();
   count_.slept.end(after);
   tell_monitor();

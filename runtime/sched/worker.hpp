@@ -149,7 +149,8 @@ class worker final : public thread_slots, public worker_door {
   /// The replay in which it takes part, or null.
   replay* in_replay() const noexcept { return replay_; }
 
-  /// When its thread became a worker. On that thread, or with the registry locked.
+  /// When its thread became a worker, by real_now_ns(). On that thread, or with the registry
+  /// locked.
   deadline begun_at() const noexcept { return begun_at_; }
   /// The kernel's number of its thread; 0 when that has ended, or is in the parent of a fork.
   /// With the registry locked.
@@ -196,6 +197,7 @@ class worker final : public thread_slots, public worker_door {
   control_block* next_unbegun() noexcept;
   void turn(bool may_wait) noexcept;
   void begin_ambient_replay();
+  void hand_on(bool is_idle, deadline next_due) noexcept;
   void turn_in_replay(bool may_wait) noexcept;
   bool look_for_ready() noexcept;
   bool spin() noexcept;
