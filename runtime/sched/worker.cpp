@@ -204,6 +204,26 @@ bool worker::kill_all_fibers() noexcept {
   return pool_.live() == 0;
 }
 
+void worker::end_stretch(control_block& self) noexcept {
+  const deadline now = real_now_ns();
+  for (stretch* s = self.record->measured; s; s = s->outer)
+    s->longest = std::max(s->longest, now - s->since);
+  self.is_measured = false;
+}
+
+void worker::begin_stretch(control_block& self) noexcept {
+  const deadline now = real_now_ns();
+  for (stretch* s = self.record->measured; s; s = s->outer) s->since = now;
+  self.is_measured = true;
+}
+
+/// What the loop does meanwhile on this fiber's stack is not of the fiber's time.
+void worker::switch_away_measured(control_block& from) noexcept {
+  end_stretch(from);
+  switch_away(from);
+  begin_stretch(from);
+}
+
 control_block* worker::wait_for_ready() noexcept {
   control_block* next;
   do {
