@@ -82,7 +82,7 @@ void read(worker& w, worker_metrics& m) {
   m.thread_id = w.thread_id();
   read(w.count(), m);
   m.is_asleep = w.count().slept.is_running();
-  m.busy = std::max(nanoseconds(detail::now_ns() - w.begun_at()) - m.asleep, nanoseconds(0));
+  m.busy = std::max(nanoseconds(detail::real_now_ns() - w.begun_at()) - m.asleep, nanoseconds(0));
   if (const detail::crew_seat* const seat = w.seat()) {
     const auto& threads = static_cast<const detail::worker_threads&>(*seat->all);
     m.set = &threads.owner();

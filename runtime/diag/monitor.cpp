@@ -20,6 +20,7 @@
 #include "runtime/kernel/call_words.hpp"
 #include "runtime/kernel/calls.hpp"
 #include "runtime/kernel/report.hpp"
+#include "runtime/kernel/thread_host.hpp"
 #include "runtime/kernel/thread_state.hpp"
 #include "runtime/sched/crew.hpp"
 #include "runtime/sched/monitor_bell.hpp"
@@ -316,9 +317,11 @@ void examine(monitor& m, watched& it, const sight& s) {
   const kernel::call_in_progress call = kernel::call_of_thread(s.thread);
   const char state = kernel::state_of_thread(s.thread);
   if (std::strchr("TtXZ?", state)) return;  // stopped, traced or gone
-  const deadline now = now_ns();
+  const std::int64_t held_ns = real_now_ns() - it.since;
   const std::int64_t cpu_ns = kernel::cpu_time_of_thread(s.thread) - it.cpu_ns;
-  if (state == 'R' && cpu_ns < (now - it.since) / 2) return;  // it is the processor that is missing
+  // It is the processor that is missing, until the thread has had as much of it as the limit
+  const std::int64_t enough_ns = std::min(m.limit_ns.load(std::memory_order_relaxed), held_ns / 2);
+  if (state == 'R' && cpu_ns < enough_ns) return;
   const running_fiber f = read_running(*s.w);
   if (!does_anybody_suffer(s, f)) return;
   blocked_fiber b;
@@ -336,7 +339,7 @@ void examine(monitor& m, watched& it, const sight& s) {
   b.worker = kernel::name_of_thread(s.thread);
   b.thread_id = s.thread;
   b.number = s.number;
-  b.held = nanoseconds(now - it.since);
+  b.held = nanoseconds(held_ns);
   b.fibers_behind = count_behind(s, f);
   b.fibers_waiting = s.waiting;
   for (void* const frame : sample.frames)
@@ -369,7 +372,7 @@ class watch {
   /// One look; false when all workers sleep.
   bool look(bool was_away) {
     const std::vector<sight> sights = look_at_workers();
-    const deadline now = now_ns();
+    const deadline now = real_now_ns();
     const bool is_late = now - last_look_ > 4 * period_ns() + late_ns;
     last_look_ = now;
     bool is_any_awake = false;
@@ -452,7 +455,7 @@ void* serve(void* argument) {
       was_away = false;  // a look without memory sees nothing; the next one may
     }
     if (was_away) rest(m);
-    wait_for_change(m, seen, now_ns() + all.period_ns());
+    wait_for_change(m, seen, real_now_ns() + all.period_ns());
   }
 }
 
@@ -478,8 +481,10 @@ int start_thread(monitor& m) noexcept {
   return error;
 }
 
-/// True when the caller has to start the thread.
+/// True when the caller has to start the thread. Where threads are fibers of a host, whose own
+/// monitor sees to it that others go on, there is none: a worker has no kernel thread to look at.
 bool is_to_be_started(monitor& m, const locked_registry&) noexcept {
+  if (kernel::host_of_threads()) return false;
   if (m.limit_ns.load(std::memory_order_seq_cst) == 0 || m.has_thread) return false;
   return m.has_thread = true;
 }
@@ -511,6 +516,7 @@ void watch_blocking_for(std::chrono::nanoseconds limit, blocking_handler handler
   auto next = handler ? std::make_shared<blocking_handler>(std::move(handler)) : nullptr;
   monitor* m = nullptr;
   bool is_starting = false;
+  kernel::find_thread_host();
   {
     const locked_registry registry;
     m = &present(registry);

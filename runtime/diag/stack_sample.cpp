@@ -94,11 +94,11 @@ bool send(const worker& w, int thread) noexcept {
 }
 
 bool wait_for_answer() noexcept {
-  const deadline until = now_ns() + answer_ns_max;
+  const deadline until = real_now_ns() + answer_ns_max;
   for (;;) {
     const std::uint32_t now = shared.state.load(std::memory_order_acquire);
     if (now == filled) return true;
-    if (now_ns() >= until) break;
+    if (real_now_ns() >= until) break;
     kernel::futex_wait_until(&shared.state, now, until);
   }
   std::uint32_t expected = asked;

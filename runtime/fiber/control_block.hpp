@@ -8,6 +8,7 @@
 #pragma once
 
 #include <coir/detail/interruption.hpp>
+#include <coir/detail/stretch.hpp>
 #include <coir/detail/timer_node.hpp>
 #include <coir/detail/waiter.hpp>
 
@@ -87,6 +88,7 @@ struct alignas(64) fiber_record {
   void* mailbox = nullptr;    ///< of a context switch
   void* generator = nullptr;  ///< the innermost one whose stack the fiber is on; null: on its own
   intrusive_list<interruption> interruptions;  ///< pending, oldest first
+  stretch* measured = nullptr;                 ///< the innermost measurement of it, or null
   interruption* raised = nullptr;              ///< the last that was thrown, while it lives
   kill_request kill;
   bool is_dismissed = false;  ///< has got the one kill by which its set of workers ends it
@@ -135,6 +137,7 @@ struct alignas(64) control_block {
   bool is_interrupted = false;          ///< record->interruptions is not empty
   bool is_interruptible = false;        ///< while parked
   bool timed_out = false;               ///< its timer ended the park
+  bool is_measured = false;             ///< record->measured is not null, and it has the worker
   std::uint8_t calls_without_park = 0;  ///< fairness budget
 };
 

@@ -26,6 +26,7 @@ class counter {
 /// the time since the worker began, so the word is negative exactly while it sleeps.
 class sleep_clock {
  public:
+  /// Both take real_now_ns().
   void begin(deadline now) noexcept {
     balance_.store(balance_.load(std::memory_order_relaxed) - now, std::memory_order_release);
   }
@@ -37,7 +38,7 @@ class sleep_clock {
   /// In ns.
   std::int64_t read() const noexcept {
     const std::int64_t seen = balance_.load(std::memory_order_acquire);
-    return seen < 0 ? seen + now_ns() : seen;
+    return seen < 0 ? seen + real_now_ns() : seen;
   }
 
  private:

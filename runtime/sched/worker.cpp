@@ -180,7 +180,7 @@ void worker::retire() noexcept {
 /// Both with the registry locked.
 void worker::begin_counting() noexcept {
   std::construct_at(&count_);
-  begun_at_ = now_ns();
+  begun_at_ = real_now_ns();
   thread_id_ = static_cast<int>(kernel::call(SYS_gettid));
 }
 
@@ -189,7 +189,7 @@ void worker::end_counting() noexcept {
   for (counter worker_counters::*const which : plain_counters)
     (ended.count.*which).add((count_.*which).read());
   ended.slept_ns += count_.slept.read();
-  ended.busy_ns += now_ns() - begun_at_ - count_.slept.read();
+  ended.busy_ns += real_now_ns() - begun_at_ - count_.slept.read();
   ++ended.how_many;
 }
 
@@ -203,6 +203,26 @@ bool worker::kill_all_fibers() noexcept {
     park(wait_reason::sleep, now_ns() + 1'000'000, interruptible::no);
   }
   return pool_.live() == 0;
+}
+
+void worker::end_stretch(control_block& self) noexcept {
+  const deadline now = real_now_ns();
+  for (stretch* s = self.record->measured; s; s = s->outer)
+    s->longest = std::max(s->longest, now - s->since);
+  self.is_measured = false;
+}
+
+void worker::begin_stretch(control_block& self) noexcept {
+  const deadline now = real_now_ns();
+  for (stretch* s = self.record->measured; s; s = s->outer) s->since = now;
+  self.is_measured = true;
+}
+
+/// What the loop does meanwhile on this fiber's stack is not of the fiber's time.
+void worker::switch_away_measured(control_block& from) noexcept {
+  end_stretch(from);
+  switch_away(from);
+  begin_stretch(from);
 }
 
 control_block* worker::wait_for_ready() noexcept {
@@ -389,16 +409,24 @@ void worker::take_part(replay& in, std::size_t place) noexcept {
 
 /// A turn before each switch, in which the replay says who is next.
 void worker::turn_in_replay(bool may_wait) noexcept {
-  replay_->hand_on(replay_place_, false, 0);
+  hand_on(false, 0);
   while (!look_for_ready() && may_wait) {
     if (seat_) seat_->all->note_idle();
-    replay_->hand_on(replay_place_, true, timers_.next_due());
+    hand_on(true, timers_.next_due());
   }
   switches_until_turn_ = 1;
   if (run_queue_.empty()) return;
   if (may_wait) ++switches_until_turn_;  // the pick that follows takes the one that is chosen here
   const control_block& chosen = run_queue_.bring_forward(replay_->roll(choices_max));
   replay_->note_pick(replay_place_, chosen.record->id);
+}
+
+/// While others have the baton this worker sleeps.
+void worker::hand_on(bool is_idle, deadline next_due) noexcept {
+  count_.slept.begin(real_now_ns());
+  replay_->hand_on(replay_place_, is_idle, next_due);
+  count_.slept.end(real_now_ns());
+  tell_monitor();
 }
 
 bool worker::look_for_ready() noexcept {
@@ -456,15 +484,15 @@ bool worker::sleep(std::int64_t limit) noexcept {
   const bool has_slept = sleep_behind(
       inbox_, wakes_due_, [this] { return !seat_ || seat_->all->begin_rest(*seat_); },
       [&](bool may_wait) {
-        if (may_wait) count_.slept.begin(before = now_ns());
+        if (may_wait) count_.slept.begin(before = real_now_ns());
         poll(may_wait ? limit : 0);
       },
       [this] {
         if (seat_) seat_->all->end_rest(*seat_);
       });
   if (!has_slept) return false;
-  const deadline after = now_ns();
-  set_clock(after);
+  const deadline after = real_now_ns();
+  set_clock(now_ns());
   count_.sleeps.add();
   count_.slept.end(after);
   tell_monitor();

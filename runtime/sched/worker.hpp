@@ -93,10 +93,16 @@ class worker final : public thread_slots, public worker_door {
   void start_first(control_block& f) noexcept {
     count_.turns_given.add();
     control_block& self = *running;
+    const bool is_measured = self.is_measured;
+    if (is_measured) end_stretch(self);
     self.state = fiber_state::ready;
     run_queue_.push_back(self);
     switch_to(self, f);
+    if (is_measured) begin_stretch(self);
   }
+  /// The running fiber, whose time is measured, leaves its worker, or has it again.
+  static void end_stretch(control_block& self) noexcept;
+  static void begin_stretch(control_block& self) noexcept;
   /// Makes `in` pending for one of this worker's fibers, which gets it where it waits, or at its
   /// next wait. Does nothing when it is pending already.
   void interrupt(control_block& f, interruption& in) noexcept;
@@ -149,7 +155,8 @@ class worker final : public thread_slots, public worker_door {
   /// The replay in which it takes part, or null.
   replay* in_replay() const noexcept { return replay_; }
 
-  /// When its thread became a worker. On that thread, or with the registry locked.
+  /// When its thread became a worker, by real_now_ns(). On that thread, or with the registry
+  /// locked.
   deadline begun_at() const noexcept { return begun_at_; }
   /// The kernel's number of its thread; 0 when that has ended, or is in the parent of a fork.
   /// With the registry locked.
@@ -182,6 +189,7 @@ class worker final : public thread_slots, public worker_door {
   bool kill_all_fibers() noexcept;
 
   void switch_away(control_block& from) noexcept;
+  void switch_away_measured(control_block& from) noexcept;
   control_block* wait_for_ready() noexcept;
   void switch_to(control_block& from, control_block& to) noexcept {
     count_.switches.add();
@@ -196,6 +204,7 @@ class worker final : public thread_slots, public worker_door {
   control_block* next_unbegun() noexcept;
   void turn(bool may_wait) noexcept;
   void begin_ambient_replay();
+  void hand_on(bool is_idle, deadline next_due) noexcept;
   void turn_in_replay(bool may_wait) noexcept;
   bool look_for_ready() noexcept;
   bool spin() noexcept;
@@ -310,9 +319,12 @@ inline wait_status worker::park_for(control_block* target, wait_reason why,
   self.state = fiber_state::parked;
   self.since_ms = now_ms_;
   if (target) {
+    const bool is_measured = self.is_measured;
+    if (is_measured) end_stretch(self);
     count_.switches.add();
     target->calls_without_park = self.calls_without_park;  // no fiber has had a turn meanwhile
     switch_context(self, *target);
+    if (is_measured) begin_stretch(self);
   } else {
     switch_away(self);
   }
@@ -322,6 +334,8 @@ inline wait_status worker::park_for(control_block* target, wait_reason why,
 
 /// Goes on with the next ready fiber, which may be `from` itself: then without any switch.
 inline void worker::switch_away(control_block& from) noexcept {
+  if (from.is_measured) [[unlikely]]
+    return switch_away_measured(from);
   control_block* next = next_ready();
   if (!next) [[unlikely]]
     next = wait_for_ready();

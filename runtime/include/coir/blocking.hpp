@@ -62,10 +62,13 @@ COIR_API void watch_blocking_for(std::chrono::nanoseconds limit, blocking_handle
 ///
 /// A hold is seen if it lasts half as long again as `limit`; a shorter one perhaps. It is not
 /// reported while no other fiber suffers: when the fiber is alone on its worker and none waits to
-/// begin. Nor is time in which the thread merely waits for a processor. The stack is taken by
-/// sending SIGURG to the thread, with SA_RESTART, once in each hold: sleeps and polls of the
+/// begin. Time in which the thread merely waits for a processor does not count. The stack is taken
+/// by sending SIGURG to the thread, with SA_RESTART, once in each hold: sleeps and polls of the
 /// blocked thread, which no flag restarts, may fail with EINTR. Where the thread blocks SIGURG, or
 /// the program handles or ignores it, there is no stack.
+///
+/// Nothing is seen where `coir run` makes fibers of the program's threads, and never a worker that
+/// takes part in a replay and waits for its turn.
 ///
 /// Any thread; throws std::bad_alloc, and std::system_error when the thread cannot be started.
 template <class Rep, class Period>

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <coir/any_fiber.hpp>
+#include <coir/assert_switches.hpp>
 #include <coir/barrier.hpp>
 #include <coir/basic_group.hpp>
 #include <coir/blocking.hpp>

@@ -39,7 +39,8 @@ struct worker_counts {
 
 /// What one worker has done since its thread became a worker; in the child of a fork, since then.
 struct worker_metrics : worker_counts {
-  int thread_id = 0;             ///< the kernel's number, as in top -H
+  int thread_id = 0;             ///< the kernel's number, as in top -H; where threads are fibers of
+                                 ///< `coir run`: of the one on which it began
   std::string thread_name;       ///< empty when the thread has ended meanwhile
   const workers* set = nullptr;  ///< the one it belongs to, only to be compared; null: none
   std::string set_name;          ///< worker_options::name of that set

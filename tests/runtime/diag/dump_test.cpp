@@ -8,6 +8,7 @@ namespace {
 using dump_test = runtime_test;
 
 TEST_F(dump_test, every_fiber_has_a_line_that_says_what_it_does) {
+  sleep(1ms);  // the age of a wait is counted from the last turn of the loop
   mutex m;
   event e;
   std::lock_guard guard(m);

@@ -17,6 +17,8 @@ inline constexpr deadline never = INT64_MAX;
 /// Reads CLOCK_MONOTONIC, or the virtual clock if there is one. Any thread; never parks, never
 /// fails.
 COIR_API deadline now_ns() noexcept;
+/// Reads CLOCK_MONOTONIC, for what is measured and not waited for. As now_ns.
+deadline real_now_ns() noexcept;
 /// Makes `now` the time of a virtual clock, for the whole process; 0 ends that. Any thread; never
 /// parks.
 void set_virtual_now(deadline now) noexcept;
