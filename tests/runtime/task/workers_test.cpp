@@ -1,5 +1,5 @@
-// Several workers in one process: where fibers begin, that they stay there, that those of one worker
-// take turns, and that all that is done with a handle works from wherever it is done.
+// Several workers in one process: where fibers begin, that they stay there, that those of one take
+// turns, and that all that is done with a handle works from wherever it is done.
 #include <coir/handlers.hpp>
 #include <coir/workers.hpp>
 
