@@ -181,6 +181,7 @@ void worker_threads::serve_crew(thread& self) {
   all.count_start();
   while (!all.is_over_.load(std::memory_order_acquire))
     w.park(wait_reason::serve, never, interruptible::no);
+  w.look_into_inbox();  // a kill that it has not met: the call goes with the set
   w.sit(nullptr);
 }
 

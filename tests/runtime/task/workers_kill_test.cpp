@@ -427,16 +427,31 @@ TEST_F(workers_kill_test, clean_up_that_parks_is_not_cut_short_by_further_rounds
   EXPECT_EQ(cut, 0);
 }
 
+TEST_F(workers_kill_test, a_kill_that_a_worker_has_not_met_goes_with_the_set) {
+  for (int round = 0; round < scaled(500); ++round) {
+    auto set = std::make_unique<workers>(3);  // some of them are still on their way to work
+    set->spawn([] {}).join();
+    set->kill(false);
+    set.reset();
+    // Takes the workers over with what was left for them, and the memory of the set
+    const std::vector<char> memory(sizeof(workers) + static_cast<std::size_t>(round) * 8, 'x');
+    workers next(3);
+    EXPECT_EQ(next.spawn([&] { return memory.back(); }).get(), 'x');
+  }
+}
+
 TEST_F(workers_kill_test, a_no_kill_guard_holds_against_a_kill_of_the_set) {
   workers set(1);
   event go;
+  std::atomic<bool> is_guarded{false};
   std::atomic<bool> went_on{false};
   set.spawn([&] {
     const this_fiber::no_kill guard;
+    is_guarded = true;
     go.wait();
     went_on = true;
   });
-  sleep(2ms);
+  ASSERT_TRUE(eventually([&] { return is_guarded.load(); }));
   EXPECT_FALSE(set.kill_for(5ms));
   EXPECT_FALSE(went_on);
   go.set();
