@@ -87,6 +87,11 @@ class crew {
   bool begin_rest(crew_seat& by) noexcept;
   void end_rest(crew_seat& by) noexcept { idle_.remove(by.number); }
 
+  /// How often all fibers of the members were killed. Who hands work over notes it with that: when
+  /// it is another number at the beginning, a kill has come between. Any thread.
+  std::uint32_t kills() const noexcept { return kills_.load(std::memory_order_acquire); }
+  void count_kill() noexcept { kills_.fetch_add(1, std::memory_order_acq_rel); }
+
   /// How many fibers a member has, or would begin next. Any thread; a figure of about now.
   std::size_t load_of(std::size_t number) const noexcept;
   /// How many calls lie in the common queue, which any member may take. Any thread.
@@ -110,6 +115,7 @@ class crew {
   idle_set idle_;
   common_queue common_;
   std::atomic<std::uint64_t> handed_in_{0};  ///< calls that no member offered, ever
+  std::atomic<std::uint32_t> kills_{0};
   std::atomic<void (*)(void*) noexcept> told_{nullptr};
   std::atomic<void*> told_argument_{nullptr};
 };

@@ -74,10 +74,15 @@ bool replay::is_present(std::size_t place) const noexcept { return seats_[place]
 
 void replay::arrive(std::size_t place) noexcept { wait_for_baton(place); }
 
-void replay::leave(std::size_t place) noexcept {
+void replay::strike(std::size_t place) noexcept {
   seats_[place].is_present = false;
   idle_in_a_row_ = 0;
-  if (--present_ > 0) give(next_present(place));
+  --present_;
+}
+
+void replay::leave(std::size_t place) noexcept {
+  strike(place);
+  if (present_ > 0) give(next_present(place));
 }
 
 void replay::keep_only(std::size_t place) noexcept {

@@ -59,6 +59,8 @@ class replay {
 
   /// False once the worker of that place has left.
   bool is_present(std::size_t place) const noexcept;
+  /// The worker of that place will not come.
+  void strike(std::size_t place) noexcept;
   /// For the child of a fork.
   void keep_only(std::size_t place) noexcept;
 

@@ -155,6 +155,13 @@ class worker final : public thread_slots, public worker_door {
   /// The replay in which it takes part, or null.
   replay* in_replay() const noexcept { return replay_; }
 
+  /// Does what others have asked for until now, which the loop would do at its next turn. The
+  /// worker's thread only; nothing of it may take the running fiber for one that runs.
+  void look_into_inbox() noexcept {
+    if (!inbox_.empty()) [[unlikely]]
+      run_remote_calls();
+  }
+
   /// When its thread became a worker, by real_now_ns(). On that thread, or with the registry
   /// locked.
   deadline begun_at() const noexcept { return begun_at_; }

@@ -22,10 +22,12 @@
 // that are not ready would be chosen more often than others.
 #include <coir/detail/select_case.hpp>
 
+#include "runtime/sched/replay.hpp"
 #include "runtime/sched/worker.hpp"
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <mutex>
 #include <stdexcept>
 
@@ -34,17 +36,28 @@ namespace {
 
 constinit thread_local std::uint64_t random_state = 0;
 
-/// A number below `limit`; each thread has a sequence of its own. Not inlined: the address of a
-/// thread-local must not be kept over a switch.
-[[gnu::noinline]] std::uint32_t random_below(std::uint32_t limit) noexcept {
+/// A random number; each thread has a sequence of its own, but in a replay it is that one's. Not
+/// inlined: the address of a thread-local must not be kept over a switch.
+[[gnu::noinline]] std::uint64_t random_number() noexcept {
+  const worker* const w = worker::current_or_null();
+  if (replay* const in = w ? w->in_replay() : nullptr) [[unlikely]]
+    return in->roll(std::numeric_limits<std::uint32_t>::max());
   std::uint64_t x = random_state;
   if (x == 0) x = static_cast<std::uint64_t>(now_ns()) ^ reinterpret_cast<std::uintptr_t>(&x);
   x ^= x >> 12;  // xorshift64*
   x ^= x << 25;
   x ^= x >> 27;
   random_state = x;
-  const std::uint64_t high = (x * 0x2545F4914F6CDD1D) >> 32;
-  return static_cast<std::uint32_t>((high * limit) >> 32);
+  return x * 0x2545F4914F6CDD1D;
+}
+
+/// What a case draws in a lottery: all are as likely to draw the most, and in whatever order they
+/// do, which depends on addresses, the same one wins.
+std::uint64_t lot_of(std::size_t index, std::uint64_t lottery) noexcept {
+  std::uint64_t x = lottery + (index + 1) * 0x9E3779B97F4A7C15;  // splitmix64
+  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9;
+  x = (x ^ (x >> 27)) * 0x94D049BB133111EB;
+  return x ^ (x >> 31);
 }
 
 }  // namespace
@@ -85,11 +98,11 @@ case_base& case_list::choose() {
 case_base* case_list::commit_one() {
   for (;;) {
     case_base* chosen = nullptr;
-    std::uint32_t ready = 0;
+    std::uint64_t lottery = 0;
     for (case_base* c = queued_; c; c = c->next_) {
       if (!c->is_ready_now()) continue;
-      ++ready;
-      if (ready == 1 || random_below(ready) == 0) chosen = c;
+      if (chosen && lottery == 0) lottery = random_number();
+      if (!chosen || lot_of(c->index_, lottery) > lot_of(chosen->index_, lottery)) chosen = c;
     }
     if (!chosen || chosen->commit_now()) return chosen;
   }

@@ -35,21 +35,17 @@ class task_life {
   }
 
   /// Makes a task ready to be handed over, with the caller's reference.
-  static remote_call& prepare(task_ref<task> t, const attributes& how, const void* site) {
+  static remote_call& prepare(const crew& where, task_ref<task> t, const attributes& how,
+                              const void* site) {
     identify(*t, how);
     announce(*t, site);
     t->is_handed_over_ = true;
     t->site_ = site;
     t->stack_bytes_ = how.stack_bytes;
+    t->kills_before_ = where.kills();
     t->inherited_ = retain_inherited(current_values().inherited);
     t->invoke = begin;
     return *t.detach();
-  }
-
-  static void drop(remote_call& call) noexcept {
-    auto& t = static_cast<task&>(call);
-    t.request_kill(nullptr);  // cannot throw: it has no fiber
-    begin(call);
   }
 
   static void run(control_block& f) {
@@ -130,9 +126,17 @@ class task_life {
     if (!f) release_inherited(inherited);
     if (f) {
       w.start(*f);
+      if (owned->kills_before_ != w.seat()->all->kills()) dismiss(w, *f);
       owned.detach();
     }
     w.seat()->taken.add();  // after fibers_begun: see crew::is_quiet
+  }
+
+  /// Ends a fiber that has not begun, for a kill of all: on its own stack, since what the function
+  /// has captured may park where it is destroyed.
+  static void dismiss(worker& w, control_block& f) noexcept {
+    f.record->is_dismissed = true;
+    w.kill(f, nullptr);
   }
 
   /// Null when a kill came first, or there was no memory, and the task has ended.
@@ -167,6 +171,7 @@ class task_life {
 
   static void execute(control_block& f) noexcept {
     task& t = task_of(f);
+    hear_of_kills(f);
     const task::state how = perform(t, [&] {
       if (f.is_interrupted) throw_if_interrupted();  // killed before it began: it never runs
       t.run();
@@ -175,6 +180,13 @@ class task_life {
     f.record->name = "ended fiber";  // the task, which owns the name, may go now
     f.record->argument = nullptr;
     finish(t, how);
+  }
+
+  /// A kill that another thread has asked for is on its way; it comes before the beginning.
+  static void hear_of_kills(control_block& f) noexcept {
+    f.state = fiber_state::suspended;  // it gets it below, not here
+    worker::of(f).look_into_inbox();
+    f.state = fiber_state::running;
   }
 
   template <class Body>
@@ -360,15 +372,13 @@ void start_task_at(task* t, const attributes& how, const void* site, deadline wh
 
 void start_task_among(crew& where, task* t, const attributes& how, const void* site) {
   const worker* const w = worker::current_or_null();
-  where.add(task_life::prepare(task_ref<task>(t), how, site), w ? w->seat() : nullptr);
+  where.add(task_life::prepare(where, task_ref<task>(t), how, site), w ? w->seat() : nullptr);
 }
 
 void start_task_on(crew& where, std::size_t number, task* t, const attributes& how,
                    const void* site) {
-  where.add_for(number, task_life::prepare(task_ref<task>(t), how, site));
+  where.add_for(number, task_life::prepare(where, task_ref<task>(t), how, site));
 }
-
-void drop_handed_over_task(remote_call& work) noexcept { task_life::drop(work); }
 
 void identify_task(task& t, const attributes& how) { task_life::identify(t, how); }
 

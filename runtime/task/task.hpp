@@ -38,8 +38,4 @@ task::state give_up_task(task& t, std::exception_ptr error) noexcept;
 /// Makes the task ready, wakes who waits for it, and drops one reference. Any thread; never parks.
 void finish_task(task& t, task::state how) noexcept;
 
-/// In place of beginning a task that was handed over: ends it as a kill does. On a member of its
-/// crew; never parks.
-void drop_handed_over_task(remote_call& work) noexcept;
-
 }  // namespace coir::detail

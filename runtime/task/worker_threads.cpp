@@ -2,7 +2,6 @@
 
 #include "runtime/kernel/report.hpp"
 #include "runtime/sched/worker.hpp"
-#include "runtime/task/task.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -62,7 +61,7 @@ void bind_to(int cpu) {
   cpu_set_t only;
   CPU_ZERO(&only);
   int error = EINVAL;
-  if (cpu < CPU_SETSIZE) {
+  if (cpu >= 0 && cpu < CPU_SETSIZE) {
     CPU_SET(static_cast<unsigned>(cpu), &only);
     error = pthread_setaffinity_np(pthread_self(), sizeof only, &only);
   }
@@ -118,13 +117,18 @@ int worker_threads::start(const worker_options& how) {
     thread& t = threads_[i];
     t.all = this;
     t.number = i;
-    t.cpu = cpus.empty() ? -1 : cpus[i % cpus.size()];
-    if (replay_ && error == 0) t.replay_place = replay_->enlist();
-    if (error == 0) error = pthread_create(&t.handle, nullptr, serve, &t);
-    if (replay_ && error != 0) replay_->leave(t.replay_place);
+    if (!cpus.empty()) t.cpu = cpus[i % cpus.size()];
+    if (error == 0) error = start(t);
     t.is_started = error == 0;
     if (!t.is_started) count_start();
   }
+  return error;
+}
+
+int worker_threads::start(thread& t) {
+  if (replay_) t.replay_place = replay_->enlist();
+  const int error = pthread_create(&t.handle, nullptr, serve, &t);
+  if (replay_ && error != 0) replay_->strike(t.replay_place);
   return error;
 }
 
@@ -154,7 +158,7 @@ void* worker_threads::serve(void* argument) noexcept {
   replay* const in = self.all->replay_;
   if (in) in->arrive(self.replay_place);
   try {
-    if (self.cpu >= 0) bind_to(self.cpu);
+    if (self.cpu) bind_to(*self.cpu);
     worker::current();
   } catch (...) {
     self.error = std::current_exception();
@@ -177,10 +181,12 @@ void worker_threads::serve_crew(thread& self) {
   all.count_start();
   while (!all.is_over_.load(std::memory_order_acquire))
     w.park(wait_reason::serve, never, interruptible::no);
+  w.look_into_inbox();  // a kill that it has not met: the call goes with the set
   w.sit(nullptr);
 }
 
 wait_status worker_threads::wait_quiet(deadline until, interruptible kind) {
+  worker::current();  // which waits
   const std::lock_guard outer(lock_);
   if (++waiting_ == 1) tell_when_quiet(tell_joiners, this);
   auto how = wait_status::woken;
@@ -201,6 +207,7 @@ void worker_threads::tell_joiners(void* self) noexcept {
 }
 
 void worker_threads::kill_all() noexcept {
+  count_kill();  // for those that have not begun
   for (std::size_t i = 0; i < size(); ++i) {
     thread& t = threads_[i];
     if (t.is_kill_posted.exchange(true, std::memory_order_acq_rel)) continue;
@@ -216,7 +223,6 @@ void worker_threads::kill_here(remote_call& call) noexcept {
   // Pairs with the exchange in kill_all: what comes after this look is seen by the next
   all.threads_[own.number].is_kill_posted.exchange(false, std::memory_order_acq_rel);
   (void)call;
-  while (remote_call* const work = all.take_oldest(own)) drop_handed_over_task(*work);
   w.for_each_fiber([&](control_block& f) {
     if (f.record->kind != fiber_kind::spawned || &f == &w.main_fiber() || f.record->is_dismissed)
       return;

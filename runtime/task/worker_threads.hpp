@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <pthread.h>
@@ -43,7 +44,7 @@ class worker_threads final : public crew {
     worker_threads* all = nullptr;
     std::size_t number = 0;
     std::size_t replay_place = 0;
-    int cpu = -1;  ///< to be bound to; -1: none
+    std::optional<int> cpu;  ///< to be bound to
     pthread_t handle{};
     bool is_started = false;
     control_block* main = nullptr;  ///< its main fiber; null when it could not become a worker
@@ -53,6 +54,7 @@ class worker_threads final : public crew {
   };
 
   int start(const worker_options& how);
+  int start(thread& t);
   void count_start() noexcept;
   void end_threads() noexcept;
   static void* serve(void* argument) noexcept;

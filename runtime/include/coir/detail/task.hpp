@@ -177,6 +177,7 @@ class COIR_API task : private remote_call {
   std::uint64_t id_ = 0;
   deadline start_time_ = 0;  ///< of a task started by start_task_at
   // Of one that was handed over, until it has a fiber.
+  std::uint32_t kills_before_ = 0;  ///< crew::kills when it was
   const void* site_ = nullptr;
   std::size_t stack_bytes_ = 0;
   inherited_values* inherited_ = nullptr;  ///< owned: what its maker had
@@ -194,7 +195,8 @@ COIR_API void start_task(task* t, const void* site);
 COIR_API void start_task_at(task* t, const attributes& how, const void* site, deadline when);
 
 /// start_task on any worker of `where`, whichever comes first. It may fail there for want of memory
-/// for a stack: then the task has failed with what start_task throws. Any thread.
+/// for a stack: then the task has failed with what start_task throws. When all fibers of `where`
+/// are killed before it has begun, it never runs. Any thread.
 COIR_API void start_task_among(crew& where, task* t, const attributes& how, const void* site);
 /// start_task on the worker of that number, of which the same is true. Any thread.
 COIR_API void start_task_on(crew& where, std::size_t number, task* t, const attributes& how,
