@@ -167,7 +167,7 @@ void machine::settle(int place, std::uint64_t summary) {
   threads_[running_].history = mix(mix(summary, where), arenas[running_ + 1].used);
 }
 
-// --- what may happen ------------------------------------------------------------------------------
+// --- what may happen -----------------------------------------------------------------------------
 
 std::vector<choice> machine::choices() const {
   std::vector<choice> found;
@@ -219,7 +219,7 @@ void machine::take(choice c) {
   resume(c.thread);
 }
 
-// --- what it does ---------------------------------------------------------------------------------
+// --- what it does --------------------------------------------------------------------------------
 
 /// The youngest store of the thread that only itself can see; else null.
 const machine::buffered* machine::own_store(const thread& t, const location& at) {
@@ -302,7 +302,7 @@ std::uint64_t machine::fingerprint() const {
   return mix(print, reinterpret_cast<std::uintptr_t>(fault_));
 }
 
-// --- in words -------------------------------------------------------------------------------------
+// --- in words ------------------------------------------------------------------------------------
 
 std::string machine::describe(choice c, const std::vector<const char*>& names) const {
   static constexpr const char* verbs[] = {"loads",  "stores",   "exchanges", "adds to", "sets in",

@@ -121,7 +121,8 @@ def mutated(body, name, old, new):
 
 def main(root, output):
     bodies = {path: body_of((pathlib.Path(root) / path).read_text()) for path in PARTS}
-    lines = ["// Made by make_mutants.py out of the sources; each with one mistake.", "#pragma once"]
+    lines = ["// Made by make_mutants.py out of the sources; each with one mistake.",
+             "#pragma once"]
     for name, path, old, new in MUTANTS:
         lines.append(f"namespace coir::detail::mutants::{name}_parts {{")
         for part in PARTS:
