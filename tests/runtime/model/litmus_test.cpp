@@ -54,7 +54,7 @@ std::chrono::steady_clock::time_point end_of_test() {
   return std::chrono::steady_clock::now() + stress_length() / 3;
 }
 
-// --- inbox ----------------------------------------------------------------------------------------
+// --- inbox ---------------------------------------------------------------------------------------
 
 constexpr int producers = 3, per_producer = 300;
 
@@ -120,7 +120,7 @@ TEST(litmus_test, every_call_comes_once_and_in_order_and_no_wake_up_is_lost) {
   std::printf("%ld rounds\n", rounds);
 }
 
-// --- deque ----------------------------------------------------------------------------------------
+// --- deque ---------------------------------------------------------------------------------------
 
 constexpr int thieves = 3, entries = 4000;
 
@@ -187,7 +187,7 @@ TEST(litmus_test, every_entry_of_a_deque_is_taken_once) {
   std::printf("%ld rounds\n", rounds);
 }
 
-// --- hand-shake -----------------------------------------------------------------------------------
+// --- hand-shake ----------------------------------------------------------------------------------
 
 constexpr std::size_t members = 3;
 constexpr int calls = 2000;

@@ -45,8 +45,6 @@ MUTANTS = (
     ("pop_bottom_release", DEQUE, f"bottom_.store(bottom, {SEQ});",
      f"bottom_.store(bottom, {RELEASE});"),
     ("pop_leaves_bottom", DEQUE, f"bottom_.store(bottom + 1, {RELEASE});", ""),
-    ("push_bottom_release", DEQUE, f"bottom_.store(bottom + 1, {SEQ});",
-     f"bottom_.store(bottom + 1, {RELEASE});"),
     ("push_bottom_relaxed", DEQUE, f"bottom_.store(bottom + 1, {SEQ});",
      f"bottom_.store(bottom + 1, {RELAXED});"),
     ("push_publishes_first", DEQUE, f"r->at(bottom).store(&work, {RELAXED});",
@@ -66,8 +64,6 @@ MUTANTS = (
      "for (std::int64_t i = top; old && i < bottom; ++i) old->at(i).store(nullptr);"),
     ("grow_forgets_oldest", DEQUE, "for (std::int64_t i = top; i < bottom; ++i) {",
      "for (std::int64_t i = top + 1; i < bottom; ++i) {"),
-    ("idle_without_compare", IDLE, f"if (words_[at].compare_exchange_weak(seen, without, {SEQ}))",
-     "words_[at].store(without);"),
     ("sleep_counts_no_wakes", SHAKE, "if (!door.end_sleep()) ++wakes_due;",
      "(void)door.end_sleep(); (void)wakes_due;"),
     ("sleep_keeps_mark", SHAKE, "if (!door.end_sleep()) ++wakes_due;", "(void)wakes_due;"),
@@ -121,7 +117,7 @@ def mutated(body, name, old, new):
 
 def main(root, output):
     bodies = {path: body_of((pathlib.Path(root) / path).read_text()) for path in PARTS}
-    lines = ["// Made by make_mutants.py out of the sources; each with one mistake.", "#pragma once"]
+    lines = ["// Made by make_mutants.py; each part has one mistake.", "#pragma once"]
     for name, path, old, new in MUTANTS:
         lines.append(f"namespace coir::detail::mutants::{name}_parts {{")
         for part in PARTS:
