@@ -119,6 +119,7 @@ void machine::start(int threads) {
   threads_count_ = threads;
   for (int t = 0; t < threads; ++t) {
     threads_[t].is_over = false;
+    threads_[t].clock[static_cast<std::size_t>(t)] = follows_orders_;
     threads_[t].context = ctx::make_fcontext(stacks[t] + stack_bytes, stack_bytes, enter);
   }
   for (int t = 0; t < threads; ++t) resume(t);
@@ -245,7 +246,6 @@ void machine::execute(thread& t, bool fails) {
   const operation& op = t.next;
   const auto self = static_cast<std::size_t>(&t - threads_.data());
   if (t.clock[self] == 255) give_up("a thread does more than it can count");
-  if (follows_orders_) ++t.clock[self];
   outcome& out = t.last;
   const buffered* const own = own_store(t, *op.at);
   out = {own ? own->value : op.at->value, !fails};
@@ -270,6 +270,7 @@ void machine::execute(thread& t, bool fails) {
       write(*op.at, value, released, op.what != operation::store);
     }
   }
+  if (follows_orders_) ++t.clock[self];  // what comes now is after what was released
   const std::uint64_t learned = reads ? mix(out.value, out.is_swapped) : 0;
   t.history = mix(mix(t.history, learned), print_of(t.clock));
 }

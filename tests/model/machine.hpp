@@ -105,6 +105,7 @@ class machine {
   machine(memory model, int excuses, bool follows_orders);
   machine(const machine&) = delete;
   machine& operator=(const machine&) = delete;
+  ~machine() { current_ = nullptr; }
 
   /// The one whose execution is under way; null outside.
   static machine* current() noexcept { return current_; }

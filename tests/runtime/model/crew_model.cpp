@@ -172,11 +172,6 @@ void check_crew_mutants() {
   check_crew_mutant<no_second_look>("no second look for work in the idle set", {.members = 1});
   check_crew_mutant<look_before_idle>("the second look comes before the idle set", {.members = 1});
   check_crew_mutant<wake_of_nobody>("who adds work wakes nobody", {.members = 1});
-  check_crew_mutant<idle_without_compare>("one is taken out of the idle set without a compare",
-                                          {.follows_orders = false, .script = "cc"});
-  check_crew_mutant<push_bottom_release>(
-      "a push into the deque is only a release",
-      {.model = store_buffers, .follows_orders = false, .script = "p", .children = 1});
 }
 
 }  // namespace
