@@ -1,6 +1,6 @@
-// Everything at once on a set of workers: fibers anywhere spawn anywhere, wait for each other in all
-// ways, are killed, one by one and all together, and run into deadlines; fibers of the set's maker
-// and of a plain thread take part. Afterwards nothing may be lost, left over or held.
+// Everything at once on a set of workers: fibers anywhere spawn anywhere, wait for each other in
+// all ways, are killed, one by one and all together, and run into deadlines; fibers of the set's
+// maker and of a plain thread take part. Afterwards nothing may be lost, left over or held.
 #include "tests/stress/workers_mix.hpp"
 
 #include <coir/dump.hpp>
