@@ -72,6 +72,21 @@ void bind_to(int cpu) {
   }
 }
 
+bool is_to_be_dismissed(worker& w, const control_block& f) noexcept {
+  return f.record->kind == fiber_kind::spawned && &f != &w.main_fiber() && !f.record->is_dismissed;
+}
+
+/// The oldest. Their places in memory depend on what was there before them, and so does the order
+/// in which they are found.
+control_block* next_to_dismiss(worker& w) noexcept {
+  control_block* oldest = nullptr;
+  w.for_each_fiber([&](control_block& f) {
+    const bool is_older = !oldest || f.record->id < oldest->record->id;
+    if (is_older && is_to_be_dismissed(w, f)) oldest = &f;
+  });
+  return oldest;
+}
+
 }  // namespace
 
 worker_threads::worker_threads(workers& owner, const worker_options& how)
@@ -223,12 +238,17 @@ void worker_threads::kill_here(remote_call& call) noexcept {
   // Pairs with the exchange in kill_all: what comes after this look is seen by the next
   all.threads_[own.number].is_kill_posted.exchange(false, std::memory_order_acq_rel);
   (void)call;
-  w.for_each_fiber([&](control_block& f) {
-    if (f.record->kind != fiber_kind::spawned || &f == &w.main_fiber() || f.record->is_dismissed)
-      return;
+  const auto dismiss = [&w](control_block& f) {
     f.record->is_dismissed = true;
     w.kill(f, nullptr);
-  });
+  };
+  if (w.in_replay()) {
+    while (control_block* const next = next_to_dismiss(w)) dismiss(*next);
+  } else {
+    w.for_each_fiber([&](control_block& f) {
+      if (is_to_be_dismissed(w, f)) dismiss(f);
+    });
+  }
 }
 
 }  // namespace coir::detail
