@@ -62,7 +62,8 @@ TEST_F(workers_replay_test, the_same_seed_gives_the_same_run_and_books_balance_u
   const stopwatch watch;
   int runs = 0;
   std::uint64_t steps = 0;
-  for (std::uint32_t seed = first; runs < scaled(300) && watch.elapsed() < 2 * stress_length(); ++seed, ++runs) {
+  for (std::uint32_t seed = first; runs < scaled(300) && watch.elapsed() < 2 * stress_length();
+       ++seed, ++runs) {
     const outcome one = run_of(seed);
     ASSERT_EQ(one.report, run_of(seed).report) << "seed " << seed;
     ASSERT_EQ(one.books, run_of(seed).books) << "seed " << seed;
