@@ -32,11 +32,12 @@ std::string at(const std::source_location& where) {
 
 switch_watch::switch_watch()
     : fiber_(*worker::current().running),
-      turns_(worker::of(fiber_).count().turns_given.read()),
+      turns_(worker::of(fiber_).count().turns_given()),
       begun_(real_now_ns()),
       own_{.outer = fiber_.record->measured, .since = begun_} {
   fiber_.record->measured = &own_;
   fiber_.is_measured = true;
+  worker::of(fiber_).expect_measured();
 }
 
 switch_watch::~switch_watch() {
@@ -47,7 +48,7 @@ switch_watch::~switch_watch() {
 /// The count is the worker's. That is exact here: as long as the calling fiber has not given up the
 /// worker, nobody else could.
 bool switch_watch::has_switched() const noexcept {
-  return worker::of(fiber_).count().turns_given.read() != turns_;
+  return worker::of(fiber_).count().turns_given() != turns_;
 }
 
 void switch_watch::expect_switch(const std::source_location& where) const {

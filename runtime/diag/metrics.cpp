@@ -52,8 +52,8 @@ constexpr family families[] = {
 void read(const worker_counters& from, worker_counts& to) noexcept {
   to.fibers_ended = from.fibers_ended.read();  // before those begun, which they never exceed
   to.fibers_begun = from.fibers_begun.read();
-  to.switches = from.switches.read();  // likewise
-  to.turns_given = from.turns_given.read();
+  to.switches = from.switches.read();
+  to.turns_given = to.switches + from.turns_kept.read();
   to.wakes_sent = from.wakes_sent.read();
   to.wakes_received = from.wakes_received.read();
   to.steals = from.steals.read();

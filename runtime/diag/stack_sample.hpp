@@ -25,7 +25,7 @@ namespace coir::detail {
 /// A number that changes whenever a fiber gives up the worker, and with every turn of its loop
 /// that looks at the kernel. Any thread.
 inline std::uint64_t progress_of(const worker& w) noexcept {
-  return w.count().turns_given.read() + w.count().polls.read();
+  return w.count().turns_given() + w.count().polls.read();
 }
 
 struct stack_sample {

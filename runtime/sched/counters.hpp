@@ -15,6 +15,8 @@ class counter {
   void add(std::uint64_t n = 1) noexcept {
     count_.store(count_.load(std::memory_order_relaxed) + n, std::memory_order_release);
   }
+  /// As add(), for who knows the sum.
+  void set(std::uint64_t sum) noexcept { count_.store(sum, std::memory_order_release); }
   std::uint64_t read() const noexcept { return count_.load(std::memory_order_acquire); }
 
  private:
@@ -46,8 +48,8 @@ class sleep_clock {
 };
 
 struct worker_counters {
-  counter turns_given;     ///< how often a fiber gave up the worker: parks, yields, ends
-  counter switches;        ///< of those, when another fiber went on
+  counter switches;        ///< a fiber gave up the worker, and another went on
+  counter turns_kept;      ///< it gave up the worker, and went on itself
   counter wakes_sent;      ///< to fibers of other workers
   counter wakes_received;  ///< from other threads
   counter steals;          ///< fibers begun here that were to begin on another worker
@@ -56,10 +58,13 @@ struct worker_counters {
   sleep_clock slept;       ///< how long that took
   counter fibers_begun;
   counter fibers_ended;
+
+  /// How often a fiber gave up the worker: parks, yields, ends.
+  std::uint64_t turns_given() const noexcept { return switches.read() + turns_kept.read(); }
 };
 
 inline constexpr counter worker_counters::*plain_counters[] = {
-    &worker_counters::turns_given,  &worker_counters::switches,
+    &worker_counters::switches,     &worker_counters::turns_kept,
     &worker_counters::wakes_sent,   &worker_counters::wakes_received,
     &worker_counters::steals,       &worker_counters::polls,
     &worker_counters::sleeps,       &worker_counters::fibers_begun,

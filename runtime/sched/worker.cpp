@@ -159,6 +159,7 @@ void worker::retire() noexcept {
 /// Both with the registry locked.
 void worker::begin_counting() noexcept {
   std::construct_at(&count_);
+  next_turn_ = events_per_turn;
   begun_at_ = real_now_ns();
   thread_id_ = static_cast<int>(kernel::call(SYS_gettid));
 }
@@ -195,6 +196,7 @@ void worker::begin_stretch(control_block& self) noexcept {
   const deadline now = real_now_ns();
   for (stretch* s = self.record->measured; s; s = s->outer) s->since = now;
   self.is_measured = true;
+  expect_measured();
 }
 
 /// What the loop does meanwhile on this fiber's stack is not of the fiber's time.
@@ -208,7 +210,6 @@ void worker::end_running(control_block* target) noexcept {
   control_block& self = *running;
   if (&self == last_after_fork_) std::exit(EXIT_SUCCESS);
   self.state = fiber_state::ended;
-  count_.turns_given.add();
   // Before the loop, in which the end may be what somebody waits for
   if (self.record->kind == fiber_kind::spawned) count_.fibers_ended.add();
   if (!target) target = next_ready();

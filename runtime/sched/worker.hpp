@@ -91,7 +91,6 @@ class worker final : public thread_slots, public worker_door {
   }
   /// Runs a fresh fiber at once; the running one stands behind those that are ready.
   void start_first(control_block& f) noexcept {
-    count_.turns_given.add();
     control_block& self = *running;
     const bool is_measured = self.is_measured;
     if (is_measured) end_stretch(self);
@@ -101,8 +100,10 @@ class worker final : public thread_slots, public worker_door {
     if (is_measured) begin_stretch(self);
   }
   /// The running fiber, whose time is measured, leaves its worker, or has it again.
-  static void end_stretch(control_block& self) noexcept;
-  static void begin_stretch(control_block& self) noexcept;
+  void end_stretch(control_block& self) noexcept;
+  void begin_stretch(control_block& self) noexcept;
+  /// Its next switch is to see that it is measured.
+  void expect_measured() noexcept { next_turn_ = 0; }
   /// Makes `in` pending for one of this worker's fibers, which gets it where it waits, or at its
   /// next wait. Does nothing when it is pending already.
   void interrupt(control_block& f, interruption& in) noexcept;
@@ -204,7 +205,10 @@ class worker final : public thread_slots, public worker_door {
     switch_context(from, to);
   }
   control_block* next_ready() noexcept {
-    if (--switches_until_turn_ <= 0) turn(false);
+    if (static_cast<std::int64_t>(count_.switches.read()) >= next_turn_) turn(false);
+    return take_ready();
+  }
+  control_block* take_ready() noexcept {
     control_block* const first = run_queue_.pop_front();
     return first || !seat_ ? first : next_unbegun();
   }
@@ -223,10 +227,10 @@ class worker final : public thread_slots, public worker_door {
   void expire_timers(deadline now) noexcept;
   void run_remote_calls() noexcept;
 
-  alignas(64) fiber_list run_queue_;  // away from the inbox
-  int switches_until_turn_ = events_per_turn;
-  std::uint32_t now_ms_ = 0;  ///< of the last turn; wraps after 49 days
-  bool was_idle_ = false;     ///< has waited for long without finding anything to do
+  alignas(64) fiber_list run_queue_;          // away from the inbox
+  std::int64_t next_turn_ = events_per_turn;  ///< after so many switches; those kept count, too
+  std::uint32_t now_ms_ = 0;                  ///< of the last turn; wraps after 49 days
+  bool was_idle_ = false;  ///< has waited for long without finding anything to do
   timer_wheel timers_;
   crew_seat* seat_ = nullptr;
   replay* replay_ = nullptr;
@@ -293,7 +297,6 @@ inline wait_status worker::park(wait_reason why, deadline until, interruptible k
   const bool may_interrupt = kind == interruptible::yes;
   if (may_interrupt && self.is_interrupted) return wait_status::interrupted;
   if (until == 0) return wait_status::timed_out;
-  count_.turns_given.add();
   self.why = why;
   self.is_interruptible = may_interrupt;
   self.timed_out = false;
@@ -309,7 +312,6 @@ inline wait_status worker::park(wait_reason why, deadline until, interruptible k
 
 inline void worker::yield() noexcept {
   control_block& self = *running;
-  count_.turns_given.add();
   self.state = fiber_state::ready;
   run_queue_.push_back(self);
   switch_away(self);
@@ -319,7 +321,6 @@ inline wait_status worker::park_for(control_block* target, wait_reason why,
                                     interruptible kind) noexcept {
   control_block& self = *running;
   const bool may_interrupt = kind == interruptible::yes;
-  count_.turns_given.add();
   self.why = why;
   self.is_interruptible = may_interrupt;
   self.timed_out = false;
@@ -341,14 +342,23 @@ inline wait_status worker::park_for(control_block* target, wait_reason why,
 
 /// Goes on with the next ready fiber, which may be `from` itself: then without any switch.
 inline void worker::switch_away(control_block& from) noexcept {
-  if (from.is_measured) [[unlikely]]
-    return switch_away_measured(from);
-  control_block* next = next_ready();
+  const std::uint64_t switches = count_.switches.read();
+  if (static_cast<std::int64_t>(switches) >= next_turn_) [[unlikely]] {
+    if (from.is_measured) return switch_away_measured(from);
+    turn(false);
+  }
+  control_block* next = take_ready();
   if (!next) [[unlikely]]
     next = wait_for_ready();
-  if (next != &from) return switch_to(from, *next);
+  if (next != &from) {
+    count_.switches.set(switches + 1);
+    next->calls_without_park = 0;
+    return switch_context(from, *next);
+  }
   from.state = fiber_state::running;
   from.calls_without_park = 0;
+  count_.turns_kept.add();
+  --next_turn_;
 }
 
 inline void worker::wake(control_block& f) noexcept {

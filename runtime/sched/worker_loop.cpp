@@ -41,7 +41,7 @@ control_block* worker::wait_for_ready() noexcept {
   control_block* next;
   do {
     turn(true);
-  } while (!(next = next_ready()));
+  } while (!(next = take_ready()));
   return next;
 }
 
@@ -71,6 +71,7 @@ void worker::begin_ambient_replay() {
 }
 
 void worker::end_replay() noexcept {
+  next_turn_ = 0;  // at the next switch
   replay* const ended = std::exchange(replay_, nullptr);
   ended->leave(replay_place_);
   delete ended;
@@ -81,7 +82,7 @@ void worker::end_replay() noexcept {
 void worker::take_part(replay& in, std::size_t place) noexcept {
   replay_ = &in;
   replay_place_ = place;
-  switches_until_turn_ = 1;
+  next_turn_ = 0;
   timers_.begin_anew();
   set_clock(now_ns());
 }
@@ -93,9 +94,7 @@ void worker::turn_in_replay(bool may_wait) noexcept {
     if (seat_) seat_->all->note_idle();
     hand_on(true, timers_.next_due());
   }
-  switches_until_turn_ = 1;
   if (run_queue_.empty()) return;
-  if (may_wait) ++switches_until_turn_;  // the pick that follows takes the one that is chosen here
   const control_block& chosen = run_queue_.bring_forward(replay_->roll(choices_max));
   replay_->note_pick(replay_place_, chosen.record->id);
 }
@@ -125,7 +124,7 @@ bool worker::look_for_ready() noexcept {
 void worker::turn(bool may_wait) noexcept {
   if (replay_) [[unlikely]]
     return turn_in_replay(may_wait);
-  switches_until_turn_ = events_per_turn;
+  next_turn_ = static_cast<std::int64_t>(count_.switches.read()) + events_per_turn;
   run_remote_calls();
   const deadline now = now_ns();
   set_clock(now);

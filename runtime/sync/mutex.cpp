@@ -86,6 +86,10 @@ void mutex::unlock() {
 bool mutex::release(const detail::worker& w) noexcept {
   std::lock_guard guard(lock_);
   if (owner_ != w.running) return false;
+  if (waiters_.empty()) {
+    owner_ = nullptr;
+    return true;
+  }
   detail::waiter* const heir = take_heir(w);
   owner_ = heir ? heir->fiber : nullptr;
   if (!heir) return true;
@@ -94,8 +98,9 @@ bool mutex::release(const detail::worker& w) noexcept {
   return true;
 }
 
-/// Takes the longest waiter out, or one of the same worker in its stead.
-detail::waiter* mutex::take_heir(const detail::worker& w) noexcept {
+/// Takes the longest waiter out, or one of the same worker in its stead. Not inlined, so that an
+/// unlock for which nobody waits is short.
+[[gnu::noinline]] detail::waiter* mutex::take_heir(const detail::worker& w) noexcept {
   const detail::waiter* const first = waiters_.front();
   if (first && first->home != &w && detail::fork_generation.load(std::memory_order_relaxed) == 0) {
     if (bypasses_ == 0) bypass_ms_ = w.now_ms();

@@ -93,12 +93,15 @@ waiter* wait_queue::first_takeable() noexcept {
 }
 
 void wait_queue::wake(waiter& taken) noexcept {
-  const bool is_here = taken.home == worker::current_or_null();
-  control_block& f = *taken.fiber;
+  worker* const here = worker::current_or_null();
+  if (taken.home == here && here) [[likely]] {
+    control_block& f = *taken.fiber;
+    taken.is_waiting.store(false, std::memory_order_release);
+    return here->run_queue().make_ready(f);
+  }
   fiber_record& record = *taken.record;
   thread_slots& home = *taken.home;
   taken.is_waiting.store(false, std::memory_order_release);
-  if (is_here) return static_cast<worker&>(home).run_queue().make_ready(f);
   worker::wake_from_elsewhere(record, home);
 }
 

@@ -62,9 +62,9 @@ enum class waiter_kind : std::uint8_t {
 };
 
 /// One waiting fiber. Lives on the stack of that fiber for the length of the wait. Guarded by the
-/// lock of its queue. A fiber in a select has one in several queues: each is an `alternative`. One
-/// cache line: all that a waker on another worker touches of the fiber besides its record.
-struct alignas(64) waiter {
+/// lock of its queue. A fiber in a select has one in several queues: each is an `alternative`.
+/// Has all that a waker on another worker needs of the fiber besides its record.
+struct waiter {
   waiter* next = nullptr;
   waiter* prev = nullptr;
   control_block* fiber = nullptr;
