@@ -108,7 +108,8 @@ worker& worker::adopt_thread() {
   const std::int64_t spin_ns = read_spin_ns();
   w->spins_always_ = spin_ns > 0;
   w->spin_ns_ = std::max<std::int64_t>(spin_ns, 0);
-  w->set_clock(w->begun_at_);
+  w->set_clock(now_ns());
+  w->timers_.begin_anew();  // its last life may have been on a virtual clock
   w->main_.home = w;
   w->main_.record = &w->main_record_;
   w->main_record_.owner = &w->main_;

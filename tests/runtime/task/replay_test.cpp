@@ -304,6 +304,18 @@ TEST_F(replay_test, outside_of_one_nothing_is_known_and_time_is_real) {
   expect_took(watch, 20ms);
 }
 
+TEST_F(replay_test, workers_that_come_after_one_sleep_by_the_real_clock) {
+  replay({}, [] {
+    workers crew(2);
+    crew.spawn([] { sleep(24h); }).join();
+  });
+  workers crew(2);
+  const stopwatch watch;
+  for (std::size_t i = 0; i < 2; ++i) crew.spawn_on(i, [] { sleep(10ms); });
+  EXPECT_TRUE(crew.join_for(10s));
+  expect_took(watch, 10ms);
+}
+
 TEST_F(replay_test, on_the_real_clock_sleeps_take_their_time) {
   const stopwatch watch;
   replay({.seed = 2, .virtual_clock = false}, [] { sleep(30ms); });
