@@ -110,9 +110,6 @@ worker& worker::adopt_thread() {
   w->spin_ns_ = std::max<std::int64_t>(spin_ns, 0);
   w->set_clock(now_ns());
   w->timers_.begin_anew();  // its last life may have been on a virtual clock
-  w->main_.home = w;
-  w->main_.record = &w->main_record_;
-  w->main_record_.owner = &w->main_;
   w->main_record_.name = "main";
   w->main_record_.fork_generation = fork_generation.load(std::memory_order_relaxed);
   w->main_.state = fiber_state::running;

@@ -189,7 +189,12 @@ class worker final : public thread_slots, public worker_door {
   friend class locked_registry;
   friend struct fork_handlers;
 
-  worker() noexcept : pool_(*this) {}
+  /// What late wakes read stays the same through all its lives.
+  worker() noexcept : pool_(*this) {
+    main_.home = this;
+    main_.record = &main_record_;
+    main_record_.owner = &main_;
+  }
   static worker& adopt_thread();
   void retire() noexcept;
   void begin_counting() noexcept;

@@ -41,9 +41,10 @@ def add_test(name, test):
     def run(self):
         with tempfile.TemporaryDirectory(prefix="coir-examples-") as folder:
             programs = [wrap(folder, each) for each in (name, *COMPANIONS.get(name, ()))]
+            environment = {**os.environ, "COIR_TEST_THREADS_ARE_FIBERS": "1"}
             result = subprocess.run([sys.executable, "-B", str(test), *programs], text=True,
                                     stdin=subprocess.DEVNULL, capture_output=True, check=False,
-                                    timeout=PATIENCE_S)
+                                    timeout=PATIENCE_S, env=environment)
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
 
     setattr(ExamplesTest, f"test_{name}_does_as_natively", run)
