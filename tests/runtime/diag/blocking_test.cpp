@@ -108,7 +108,15 @@ std::string inode_of(int fd) {
   return target;
 }
 
-using blocking_test = runtime_test;
+class blocking_test : public runtime_test {
+ protected:
+  void SetUp() override {
+#if defined(__SANITIZE_THREAD__)
+    GTEST_SKIP() << "the thread sanitizer's threads are not seen where these tests expect them";
+#endif
+    runtime_test::SetUp();
+  }
+};
 using fresh_blocking_test = fresh_process_test;
 
 TEST_F(blocking_test, a_fiber_in_a_blocking_read_is_reported_with_call_pipe_name_and_stack) {
