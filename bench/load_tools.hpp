@@ -7,6 +7,9 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
+#include <string>
+#include <vector>
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -76,6 +79,29 @@ inline void raise_descriptor_limit() {
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
   limit.rlim_cur = limit.rlim_max;
   setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/// An option whose value is a number above 0, and what is done with it.
+struct number_option {
+  const char* name;
+  std::function<void(unsigned long)> set;
+};
+
+/// Reads the command line, in which every option has a number; ends the process on any other.
+inline void parse_numbers(int argc, char** argv, const std::vector<number_option>& known) {
+  for (int i = 1; i < argc; i += 2) {
+    const std::string name = argv[i];
+    const unsigned long number = i + 1 < argc ? std::strtoul(argv[i + 1], nullptr, 10) : 0;
+    if (number == 0) fail("every option needs a number above 0");
+    std::string names = "the options are";
+    const number_option* found = nullptr;
+    for (const number_option& each : known) {
+      names += std::string(" ") + each.name;
+      if (name == each.name) found = &each;
+    }
+    if (!found) fail(names.c_str());
+    found->set(number);
+  }
 }
 
 /// Says that all is connected; then each line of stdin is the length of a round in seconds, and

@@ -241,26 +241,16 @@ std::string load::run(double seconds) {
 
 options parse(int argc, char** argv) {
   options result;
-  for (int i = 1; i < argc; i += 2) {
-    const std::string name = argv[i];
-    const unsigned long number = i + 1 < argc ? std::strtoul(argv[i + 1], nullptr, 10) : 0;
-    if (number == 0) fail("every option needs a number above 0");
-    if (name == "--port") {
-      result.port = static_cast<std::uint16_t>(number);
-    } else if (name == "--connections") {
-      result.connections = number;
-    } else if (name == "--bytes") {
-      result.bytes = number;
-    } else if (name == "--depth") {
-      result.depth = number;
-    } else if (name == "--spin") {
-      result.is_spinning = true;
-    } else if (name == "--server-pid") {
-      result.server = static_cast<pid_t>(number);
-    } else {
-      fail("the options are --port --connections --bytes --depth --spin --server-pid");
-    }
-  }
+  bench::parse_numbers(
+      argc, argv,
+      {
+          {"--port", [&](unsigned long n) { result.port = static_cast<std::uint16_t>(n); }},
+          {"--connections", [&](unsigned long n) { result.connections = n; }},
+          {"--bytes", [&](unsigned long n) { result.bytes = n; }},
+          {"--depth", [&](unsigned long n) { result.depth = n; }},
+          {"--spin", [&](unsigned long) { result.is_spinning = true; }},
+          {"--server-pid", [&](unsigned long n) { result.server = static_cast<pid_t>(n); }},
+      });
   return result;
 }
 

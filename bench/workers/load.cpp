@@ -242,24 +242,15 @@ std::string load::describe(const reading& before, const reading& after) const {
 
 options parse(int argc, char** argv) {
   options result;
-  for (int i = 1; i < argc; i += 2) {
-    const std::string name = argv[i];
-    const unsigned long number = i + 1 < argc ? std::strtoul(argv[i + 1], nullptr, 10) : 0;
-    if (number == 0) fail("every option needs a number above 0");
-    if (name == "--port") {
-      result.port = static_cast<std::uint16_t>(number);
-    } else if (name == "--connections") {
-      result.connections = number;
-    } else if (name == "--depth") {
-      result.depth = number;
-    } else if (name == "--steps") {
-      result.steps = number;
-    } else if (name == "--server-pid") {
-      result.server = static_cast<pid_t>(number);
-    } else {
-      fail("the options are --port --connections --depth --steps --server-pid");
-    }
-  }
+  bench::parse_numbers(
+      argc, argv,
+      {
+          {"--port", [&](unsigned long n) { result.port = static_cast<std::uint16_t>(n); }},
+          {"--connections", [&](unsigned long n) { result.connections = n; }},
+          {"--depth", [&](unsigned long n) { result.depth = n; }},
+          {"--steps", [&](unsigned long n) { result.steps = n; }},
+          {"--server-pid", [&](unsigned long n) { result.server = static_cast<pid_t>(n); }},
+      });
   return result;
 }
 

@@ -112,7 +112,7 @@ class blocking_test : public runtime_test {
  protected:
   void SetUp() override {
 #if defined(__SANITIZE_THREAD__)
-    GTEST_SKIP() << "the thread sanitizer's threads are not seen where these tests expect them";
+    GTEST_SKIP() << "under the thread sanitizer no report comes; why is not known";
 #endif
     runtime_test::SetUp();
   }

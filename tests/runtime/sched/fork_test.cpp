@@ -1,5 +1,6 @@
 // fork: the child gets a fresh runtime with the one fiber that called fork.
 #include "runtime/io/io.hpp"
+#include "tests/runtime/forking.hpp"
 #include "tests/runtime/support.hpp"
 
 #include <cstdio>
@@ -42,22 +43,6 @@ int use_runtime() {
   if (child_may_make_threads && io::pwrite(file.get(), "abc", 3, 0, {}) != 3) return 14;
   putter.join();
   return 0;
-}
-
-/// Forks, runs `in_child` in the child, which ends with its result, and returns how the child
-/// ended.
-int result_of_child(const std::function<int()>& in_child) {
-  const pid_t pid = ::fork();
-  if (pid == 0) _exit(in_child());
-  int status = -1;
-  ::waitpid(pid, &status, 0);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
-}
-
-/// Ends the process with `result`; on failure with a line that tells it.
-[[noreturn]] void leave(int result) {
-  if (result) std::fprintf(stderr, "result %d\n", result);
-  _exit(result != 0);
 }
 
 TEST_F(fork_test, the_child_of_a_fiber_can_use_the_runtime_and_so_can_the_parent) {

@@ -2,6 +2,7 @@
 // nothing behind; what happens when the system refuses; and forks.
 #include <coir/workers.hpp>
 
+#include "tests/runtime/forking.hpp"
 #include "tests/runtime/seccomp.hpp"
 #include "tests/runtime/support.hpp"
 #include "tests/runtime/task/gate.hpp"
@@ -400,22 +401,6 @@ TEST_F(workers_limits_test, without_memory_for_a_stack_the_fiber_fails_and_the_o
     EXPECT_EXIT(spawn_without_memory(on_one), testing::ExitedWithCode(0),
                 contains_all({"cannot begin", "coir: no memory for the stack"}));
   }
-}
-
-/// Forks, runs `in_child` in the child, which ends with its result, and returns how the child
-/// ended.
-int result_of_child(const std::function<int()>& in_child) {
-  const pid_t pid = ::fork();
-  if (pid == 0) _exit(in_child());
-  int status = -1;
-  ::waitpid(pid, &status, 0);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
-}
-
-/// Ends the process with `result`; on failure with a line that tells it.
-[[noreturn]] void leave(int result) {
-  if (result) std::fprintf(stderr, "result %d\n", result);
-  _exit(result != 0);
 }
 
 /// What a child finds of its parent's set; 0 when all is as it should be.
