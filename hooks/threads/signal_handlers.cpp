@@ -5,10 +5,12 @@
 #include "hooks/threads/signal_mask.hpp"
 #include "hooks/threads/signal_queue.hpp"
 #include "hooks/threads/signal_routing.hpp"
+#include "runtime/kernel/calls.hpp"
 
 #include <bit>
 
 #include <ucontext.h>
+#include <unistd.h>
 
 namespace coir::threads {
 namespace {
@@ -38,7 +40,10 @@ void note_handler(thread_fiber& self, const kernel_action& action) noexcept {
 /// On the fiber, outside of any frame: at the end of a park or of a runtime section.
 void run_on_fiber(thread_fiber& self, int signal, siginfo_t info) {
   const kernel_action action = action_of(signal);
-  if (!is_function(action.handler)) return;
+  if (!is_function(action.handler)) {
+    take_default_action(signal);
+    return;
+  }
   reset_if_asked(signal, action);
   ucontext_t context{};
   const signal_set outside = self.blocked;
@@ -84,6 +89,16 @@ void run_here(thread_fiber& self, int signal, siginfo_t* info, void* context) {
   self.on->kernel_mask = outside;
   auto* const frame = static_cast<ucontext_t*>(context);
   __builtin_memcpy(&frame->uc_sigmask, &outside, sizeof outside);
+}
+
+int take_default_action(int signal) noexcept {
+  const long result = kernel::call(SYS_tgkill, ::getpid(), kernel::call(SYS_gettid), signal);
+  if (result < 0) return static_cast<int>(-result);
+  const signal_set only = bit_of(signal);
+  signal_set before;
+  kernel::call(SYS_rt_sigprocmask, SIG_UNBLOCK, &only, &before, sizeof before);
+  set_kernel_mask(before, nullptr);
+  return 0;
 }
 
 void run_natively(int signal, siginfo_t* info, void* context) {

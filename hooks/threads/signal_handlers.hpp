@@ -26,6 +26,10 @@ void set_signal_mask(thread_fiber& self, signal_set blocked) noexcept;
 
 /// In the kernel's signal frame, on the fiber whose signal it is.
 void run_here(thread_fiber& self, int signal, siginfo_t* info, void* context);
+/// For a signal that the program does not handle: its default action is the whole process's, so any
+/// kernel thread may take it that lets it in. The caller's does, at once; another one might sleep
+/// with everything blocked. 0 or a positive errno.
+int take_default_action(int signal) noexcept;
 /// As without the runtime: on a native thread, and in a child that has not started.
 void run_natively(int signal, siginfo_t* info, void* context);
 /// Only calls it, on the stack that the fiber has given for that.

@@ -26,7 +26,12 @@ struct queue_state {
 constinit wiped<queue_state> waiting_signals{};
 constinit siginfo_t last_info[signals_max + 1]{};
 
+bool take_bit(thread_fiber& target, signal_set bit) noexcept {
+  return (target.pending.fetch_and(~bit, std::memory_order_acq_rel) & bit) != 0;
+}
+
 /// Takes the oldest one of a number that waits for the fiber, and its bit when none is left then.
+/// One that the kernel brought has only the bit.
 bool dequeue_signal(thread_fiber& target, int signal, siginfo_t& info) noexcept {
   const guard hold(waiting_signals->guard_of_queue);
   queued_signal* oldest = nullptr;
@@ -36,8 +41,8 @@ bool dequeue_signal(thread_fiber& target, int signal, siginfo_t& info) noexcept 
     ++waiting;
     if (!oldest || entry.order < oldest->order) oldest = &entry;
   }
-  if (waiting <= 1) target.pending.fetch_and(~bit_of(signal), std::memory_order_relaxed);
-  if (!oldest) return false;
+  const bool had_bit = waiting > 1 || take_bit(target, bit_of(signal));
+  if (!oldest) return had_bit;
   info = oldest->info;
   oldest->target = nullptr;
   return true;
@@ -67,9 +72,8 @@ bool add_pending(thread_fiber& target, const siginfo_t& info) noexcept {
 
 bool take_pending(thread_fiber& self, int signal, siginfo_t& info) noexcept {
   info = last_info[signal];
-  if (signal >= first_queued_signal && dequeue_signal(self, signal, info)) return true;
-  const signal_set bit = bit_of(signal);
-  return (self.pending.fetch_and(~bit, std::memory_order_acq_rel) & bit) != 0;
+  if (signal >= first_queued_signal) return dequeue_signal(self, signal, info);
+  return take_bit(self, bit_of(signal));
 }
 
 bool has_process_signals() noexcept {

@@ -57,8 +57,9 @@ void note_for_process(const siginfo_t& info) noexcept {
     here.has_deferred_signals = true;
   } else {
     kick_poller();
-    wake_monitor();
   }
+  // The fiber may park before it looks, and the poller be gone
+  wake_monitor();
 }
 
 void route_process_signals() noexcept {

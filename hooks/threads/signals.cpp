@@ -83,9 +83,7 @@ int send_signal(thread_fiber& fiber, int signal, const sigval* value) noexcept {
   if (signal == 0) return 0;
   const kernel_action action = action_of(signal);
   if (!is_taken_over(signal) || !is_function(action.handler)) {
-    // Ignored, or with a default action, which is the whole process's.
-    if ((fiber.blocked & bit_of(signal)) == 0)
-      return static_cast<int>(-kernel::call(SYS_tgkill, ::getpid(), ::getpid(), signal));
+    if ((fiber.blocked & bit_of(signal)) == 0) return take_default_action(signal);
   }
   siginfo_t info{};
   info.si_signo = signal;

@@ -196,6 +196,41 @@ PROMISE_ENDING(thread_signal_ends_all, -SIGTERM,
   join(blocked);
 }
 
+static void* block_with_signal_let_in(void* argument) {
+  sigset_t none;
+  sigemptyset(&none);
+  pthread_sigmask(SIG_SETMASK, &none, NULL);
+  return block_for_ever(argument);
+}
+PROMISE_ENDING(thread_signal_ends_blockers, -SIGTERM,
+               "SIGTERM sent to one thread ends the process although all others block it") {
+  static pthread_t blocked;
+  sigset_t all;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, NULL);
+  blocked = start(block_with_signal_let_in, NULL);
+  settle();
+  start(kill_thread, &blocked);
+  join(blocked);
+}
+
+static void* let_signal_in_late(void* argument) {
+  sigset_t ending;
+  sigemptyset(&ending);
+  sigaddset(&ending, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &ending, NULL);
+  pthread_kill(pthread_self(), SIGTERM);
+  puts("not yet");
+  fflush(stdout);
+  pthread_sigmask(SIG_UNBLOCK, &ending, NULL);
+  puts("never said");
+  return argument;
+}
+PROMISE_ENDING(blocked_thread_signal_ends_all, -SIGTERM,
+               "SIGTERM sent to a thread that blocks it ends the process when it is let in") {
+  join(start(let_signal_in_late, NULL));
+}
+
 PROMISE(exit_codes, "Children that end in threads give their exit codes to the parent") {
   for (int code = 0; code < 256; code += 51) {
     pid_t child = (pid_t)NEED(fork());

@@ -237,6 +237,32 @@ PROMISE(values, "pthread_sigqueue and sigqueue carry a value, a code and the sen
   join(thread);
 }
 
+PROMISE(values_from_outside, "What another process queues reaches threads that sleep, each value") {
+  handle_info(SIGRTMIN);
+  pthread_t thread = start(wait_for_stop, NULL);
+  pid_t parent = getpid();
+  int answer[2];
+  NEED(pipe(answer));
+  pid_t child = (pid_t)NEED(fork());
+  if (child == 0) {
+    char byte;
+    for (int i = 1; i <= 20; i++) {
+      union sigval value = {.sival_int = i};
+      NEED(sigqueue(parent, SIGRTMIN, value));
+      NEED(read(answer[0], &byte, 1));
+    }
+    _exit(0);
+  }
+  for (int i = 1; i <= 20; i++) {
+    AWAIT(GET(handled) == i);
+    CHECK(last_value == i && last_code == SI_QUEUE && last_sender == child);
+    NEED(write(answer[1], "", 1));
+  }
+  CHECK(status_of(child) == 0);
+  SET(stop, 1);
+  join(thread);
+}
+
 static int order[16], order_count;
 static void note_order(int number, siginfo_t* info, void* context) {
   (void)number, (void)context;
