@@ -7,13 +7,11 @@
 #include "hooks/threads/descriptors.hpp"
 #include "hooks/threads/parking_lot.hpp"
 #include "hooks/threads/settings.hpp"
-#include "runtime/kernel/calls.hpp"
+#include "runtime/kernel/thread_state.hpp"
 
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
-
-#include <fcntl.h>
 
 using namespace coir;
 using namespace coir::hooks;
@@ -54,12 +52,8 @@ void before_close(int fd) noexcept {
 
 /// How many threads the kernel has for the process; 0 when that cannot be read.
 int count_kernel_threads() noexcept {
-  const long fd = kernel::call(SYS_openat, AT_FDCWD, "/proc/self/status", O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return 0;
   char text[4096];
-  const ssize_t size = kernel::read(static_cast<int>(fd), text, sizeof text - 1);
-  kernel::close(static_cast<int>(fd));
-  text[size < 0 ? 0 : size] = '\0';
+  if (kernel::read_file("/proc/self/status", text, sizeof text) < 0) return 0;
   constexpr char field[] = "\nThreads:";
   const char* const found = std::strstr(text, field);
   return found ? static_cast<int>(std::strtol(found + sizeof field - 1, nullptr, 10)) : 0;

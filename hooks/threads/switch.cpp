@@ -1,16 +1,16 @@
 #include "hooks/threads/switch.hpp"
 
-#include "hooks/threads/cpu_clock.hpp"
 #include "hooks/threads/machine.hpp"
 #include "hooks/threads/signal_mask.hpp"
 #include "hooks/threads/state.hpp"
+#include "runtime/kernel/thread_state.hpp"
 
 namespace coir::threads {
 namespace {
 
 /// Credits `self` with what its carrier has used since it began to run there.
 void account_cpu_time(thread_fiber& self, carrier& c) noexcept {
-  const std::int64_t now = clock_time_ns(CLOCK_THREAD_CPUTIME_ID);
+  const std::int64_t now = kernel::clock_time_ns(CLOCK_THREAD_CPUTIME_ID);
   if (c.cpu_mark_ns != 0) self.cpu_ns += now - c.cpu_mark_ns;
   c.cpu_mark_ns = now;
 }

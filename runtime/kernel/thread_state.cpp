@@ -9,9 +9,19 @@
 
 namespace coir::kernel {
 
+std::int64_t clock_time_ns(clockid_t clock) noexcept {
+  timespec now{};
+  call(SYS_clock_gettime, clock, &now);
+  return now.tv_sec * std::int64_t{1'000'000'000} + now.tv_nsec;
+}
+
 ssize_t read_thread_file(int thread, const char* name, char* text, std::size_t size) noexcept {
   char path[64];
   std::snprintf(path, sizeof path, "/proc/self/task/%d/%s", thread, name);
+  return read_file(path, text, size);
+}
+
+ssize_t read_file(const char* path, char* text, std::size_t size) noexcept {
   const long fd = call(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
   if (fd < 0) return fd;
   const ssize_t length = read(static_cast<int>(fd), text, size - 1);
@@ -37,9 +47,7 @@ std::int64_t cpu_time_of_thread(int thread) noexcept {
   constexpr int per_thread_clock = 6;
   const auto clock =
       static_cast<clockid_t>((~static_cast<unsigned>(thread) << 3) | per_thread_clock);
-  timespec now{};
-  call(SYS_clock_gettime, clock, &now);
-  return now.tv_sec * std::int64_t{1'000'000'000} + now.tv_nsec;
+  return clock_time_ns(clock);
 }
 
 /// The file says "running", or a number with six arguments, stack pointer and place; without a call

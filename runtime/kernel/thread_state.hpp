@@ -4,11 +4,18 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <ctime>
 #include <string>
 
 #include <sys/types.h>
 
 namespace coir::kernel {
+
+/// What a clock shows, in ns; 0 when there is no such clock.
+std::int64_t clock_time_ns(clockid_t clock) noexcept;
+
+/// Reads a file, as much as fits, and ends it with a zero; how many bytes, or -errno.
+ssize_t read_file(const char* path, char* text, std::size_t size) noexcept;
 
 /// Reads a file below /proc/self/task/`thread`, as much as fits, and ends it with a zero; how many
 /// bytes, or -errno.

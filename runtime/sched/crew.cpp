@@ -2,8 +2,6 @@
 
 #include "runtime/sched/hand_shake.hpp"
 
-#include <sched.h>
-
 namespace coir::detail {
 namespace {
 
@@ -19,18 +17,10 @@ std::uint32_t roll(std::uint32_t& dice) noexcept {
   return dice;
 }
 
-/// How many the calling thread may use.
-std::size_t processors() noexcept {
-  cpu_set_t usable;
-  return sched_getaffinity(0, sizeof usable, &usable) == 0
-             ? static_cast<std::size_t>(CPU_COUNT(&usable))
-             : 1;
-}
-
 }  // namespace
 
-crew::crew(std::size_t size)
-    : size_(size), may_spin_(size <= processors()), seats_(new crew_seat[size]) {
+crew::crew(std::size_t size, std::size_t processors)
+    : size_(size), may_spin_(size <= processors), seats_(new crew_seat[size]) {
   for (std::size_t i = 0; i < size; ++i) {
     seats_[i].all = this;
     seats_[i].number = i;

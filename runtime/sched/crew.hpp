@@ -55,8 +55,8 @@ class crew {
  public:
   static constexpr std::size_t workers_max = idle_set::numbers_max;
 
-  /// Throws std::bad_alloc.
-  explicit crew(std::size_t size);
+  /// Of so many members, which have so many processors. Throws std::bad_alloc.
+  crew(std::size_t size, std::size_t processors);
   crew(const crew&) = delete;
   crew& operator=(const crew&) = delete;
 

@@ -1,6 +1,7 @@
 #include "runtime/sched/replay.hpp"
 
 #include "runtime/base/assert.hpp"
+#include "runtime/base/mix.hpp"
 #include "runtime/kernel/calls.hpp"
 #include "runtime/kernel/report.hpp"
 #include "runtime/kernel/thread_host.hpp"
@@ -23,20 +24,12 @@ constexpr long outside_look_ns = 100'000;
 // Virtual time begins at a multiple of this, about 18 minutes, so that in every run timers share
 // their ticks in the same way
 constexpr int start_shift = 40;
-
 // After so many waits it is time to say that nothing happens
 constexpr int waits_until_report = 20'000;
 
 constinit std::atomic<replay*> in_progress{nullptr};
 constinit std::atomic<std::uint64_t> outside_begun{0};
 constinit std::atomic<std::uint64_t> outside_ended{0};
-
-/// Sebastiano Vigna's splitmix64.
-std::uint64_t mix(std::uint64_t x) noexcept {
-  x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9;
-  x = (x ^ x >> 27) * 0x94d049bb133111eb;
-  return x ^ x >> 31;
-}
 
 void nap(deadline length) noexcept {
   const timespec time{0, static_cast<long>(std::clamp<deadline>(length, 1, outside_look_ns))};
@@ -92,7 +85,7 @@ void replay::keep_only(std::size_t place) noexcept {
 }
 
 std::size_t replay::roll(std::size_t sides) noexcept {
-  state_ += 0x9e3779b97f4a7c15;
+  state_ += mix_step;
   return static_cast<std::size_t>(mix(state_) % sides);
 }
 

@@ -114,6 +114,11 @@ class worker final : public thread_slots, public worker_door {
   /// Kills one of this worker's fibers with `error`, or with fiber_exit when that is null. Does
   /// nothing when it is being killed already; waits while the fiber has a no_kill guard.
   void kill(control_block& f, std::exception_ptr error) noexcept;
+  /// The one kill() by which a set of workers ends a fiber.
+  void dismiss(control_block& f) noexcept {
+    f.record->is_dismissed = true;
+    kill(f, nullptr);
+  }
   /// Makes a generator that stands at its yield a fiber of its own, queued and killed: when the
   /// thread ends, or its owner has ended on another one, there is nobody else to unwind it.
   void kill_generator(control_block& lender) noexcept;
@@ -223,6 +228,7 @@ class worker final : public thread_slots, public worker_door {
   void hand_on(bool is_idle, deadline next_due) noexcept;
   void turn_in_replay(bool may_wait) noexcept;
   bool look_for_ready() noexcept;
+  void take_what_has_come() noexcept;
   bool spin() noexcept;
   void poll(std::int64_t limit) noexcept;
   bool sleep(std::int64_t limit) noexcept;

@@ -108,10 +108,7 @@ void worker::hand_on(bool is_idle, deadline next_due) noexcept {
 }
 
 bool worker::look_for_ready() noexcept {
-  run_remote_calls();
-  const deadline now = now_ns();
-  set_clock(now);
-  if (!timers_.empty()) expire_timers(now);
+  take_what_has_come();
   poll(0);
   while (seat_ && (run_queue_.empty() || replay_->roll(2) == 0)) {
     remote_call* const unbegun = seat_->all->take(*seat_);
@@ -121,14 +118,19 @@ bool worker::look_for_ready() noexcept {
   return !run_queue_.empty();
 }
 
+/// From other threads, and from the clock.
+void worker::take_what_has_come() noexcept {
+  run_remote_calls();
+  const deadline now = now_ns();
+  set_clock(now);
+  expire_timers(now);
+}
+
 void worker::turn(bool may_wait) noexcept {
   if (replay_) [[unlikely]]
     return turn_in_replay(may_wait);
   next_turn_ = static_cast<std::int64_t>(count_.switches.read()) + events_per_turn;
-  run_remote_calls();
-  const deadline now = now_ns();
-  set_clock(now);
-  if (!timers_.empty()) expire_timers(now);
+  take_what_has_come();
   if (seat_) {
     if (remote_call* const oldest = seat_->all->take_oldest(*seat_)) oldest->invoke(*oldest);
   }
@@ -195,7 +197,7 @@ bool worker::spin() noexcept {
     }
     poll(0);
     const deadline now = now_ns();
-    if (!timers_.empty()) expire_timers(now);
+    expire_timers(now);
     if (!run_queue_.empty()) return true;
     if (now >= begin + spin_ns_) return does_spin_pay_ = false;
     if (now >= begin + greedy_spin_ns) kernel::call(SYS_sched_yield);
@@ -216,6 +218,7 @@ std::int64_t worker::wait_limit() noexcept {
 }
 
 void worker::expire_timers(deadline now) noexcept {
+  if (timers_.empty()) return;
   while (timer_node* node = timers_.expire_one(now)) {
     if (node->expire) {
       node->expire(*node);

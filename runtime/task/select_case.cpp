@@ -22,6 +22,7 @@
 // that are not ready would be chosen more often than others.
 #include <coir/detail/select_case.hpp>
 
+#include "runtime/base/mix.hpp"
 #include "runtime/sched/replay.hpp"
 #include "runtime/sched/worker.hpp"
 
@@ -54,10 +55,7 @@ constinit thread_local std::uint64_t random_state = 0;
 /// What a case draws in a lottery: all are as likely to draw the most, and in whatever order they
 /// do, which depends on addresses, the same one wins.
 std::uint64_t lot_of(std::size_t index, std::uint64_t lottery) noexcept {
-  std::uint64_t x = lottery + (index + 1) * 0x9E3779B97F4A7C15;  // splitmix64
-  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9;
-  x = (x ^ (x >> 27)) * 0x94D049BB133111EB;
-  return x ^ (x >> 31);
+  return mix(lottery + (index + 1) * mix_step);
 }
 
 }  // namespace

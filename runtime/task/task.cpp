@@ -122,32 +122,28 @@ class task_life {
     worker& w = *worker::current_or_null();
     inherited_values* const inherited = std::exchange(owned->inherited_, nullptr);
     control_block* const f = make_for(w, *owned);
-    if (f && inherited) give_inherited(inherited, f->record->values);
-    if (!f) release_inherited(inherited);
     if (f) {
+      give_inherited(inherited, f->record->values);
       w.start(*f);
-      if (owned->kills_before_ != w.seat()->all->kills()) dismiss(w, *f);
+      // On its own stack: what the function has captured may park where it is destroyed
+      if (owned->kills_before_ != w.seat()->all->kills()) w.dismiss(*f);
       owned.detach();
+    } else {
+      release_inherited(inherited);
     }
     w.seat()->taken.add();  // after fibers_begun: see crew::is_quiet
-  }
-
-  /// Ends a fiber that has not begun, for a kill of all: on its own stack, since what the function
-  /// has captured may park where it is destroyed.
-  static void dismiss(worker& w, control_block& f) noexcept {
-    f.record->is_dismissed = true;
-    w.kill(f, nullptr);
   }
 
   /// Null when a kill came first, or there was no memory, and the task has ended.
   static control_block* make_for(worker& w, task& t) noexcept {
     control_block* f = nullptr;
+    std::exception_ptr error;
     try {
       f = &make_silently(w, t, t.stack_bytes_, t.site_, run);
     } catch (const std::exception& e) {
       kernel::report("fiber \"%s\" (#%llu) cannot begin: %s", t.name().c_str(),
                      static_cast<unsigned long long>(t.id_), e.what());
-      t.error_ = std::current_exception();
+      error = std::current_exception();
     }
     t.lock_.lock();
     const bool was_killed = std::exchange(t.is_taken_, true);
@@ -158,6 +154,7 @@ class task_life {
       return nullptr;
     }
     if (!f && !was_killed) {
+      t.error_ = std::move(error);
       t.drop_function();
       t.retain();  // for finish
       finish(t, task::state::failed);

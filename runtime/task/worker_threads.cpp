@@ -29,17 +29,19 @@ std::vector<int> usable_cpus() {
   return found;
 }
 
+/// How many the calling thread may use.
+std::size_t processors() { return std::max<std::size_t>(usable_cpus().size(), 1); }
+
 /// COIR_WORKERS, or as many as there are processors.
 std::size_t count_unless_said() {
-  const std::size_t processors = std::max<std::size_t>(usable_cpus().size(), 1);
   const char* const text = std::getenv("COIR_WORKERS");
-  if (!text || !*text) return std::min(processors, worker_options::count_max);
+  if (!text || !*text) return std::min(processors(), worker_options::count_max);
   char* end = nullptr;
   const unsigned long long said = std::strtoull(text, &end, 10);
   if (*end == '\0' && *text != '-' && said >= 1 && said <= worker_options::count_max) return said;
   kernel::report("COIR_WORKERS=%s is no number from 1 to %zu; using %zu", text,
-                 worker_options::count_max, processors);
-  return processors;
+                 worker_options::count_max, processors());
+  return processors();
 }
 
 std::size_t count_for(const worker_options& how) {
@@ -90,7 +92,7 @@ control_block* next_to_dismiss(worker& w) noexcept {
 }  // namespace
 
 worker_threads::worker_threads(workers& owner, const worker_options& how)
-    : crew(count_for(how)),
+    : crew(count_for(how), processors()),
       owner_(owner),
       replay_(worker::current().in_replay()),
       name_(how.name),
@@ -238,15 +240,11 @@ void worker_threads::kill_here(remote_call& call) noexcept {
   // Pairs with the exchange in kill_all: what comes after this look is seen by the next
   all.threads_[own.number].is_kill_posted.exchange(false, std::memory_order_acq_rel);
   (void)call;
-  const auto dismiss = [&w](control_block& f) {
-    f.record->is_dismissed = true;
-    w.kill(f, nullptr);
-  };
   if (w.in_replay()) {
-    while (control_block* const next = next_to_dismiss(w)) dismiss(*next);
+    while (control_block* const next = next_to_dismiss(w)) w.dismiss(*next);
   } else {
     w.for_each_fiber([&](control_block& f) {
-      if (is_to_be_dismissed(w, f)) dismiss(f);
+      if (is_to_be_dismissed(w, f)) w.dismiss(f);
     });
   }
 }
