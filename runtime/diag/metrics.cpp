@@ -88,7 +88,7 @@ void read(worker& w, worker_metrics& m) {
     m.set = &threads.owner();
     m.set_name = threads.name();
     m.number = static_cast<int>(seat->number);
-    m.fibers_waiting = seat->unbegun.size();
+    m.fibers_waiting = seat->unbegun.size() + seat->on_the_way();
   }
 }
 

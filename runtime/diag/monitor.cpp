@@ -147,7 +147,7 @@ std::vector<sight> look_at_workers() {
                      .is_asleep = count.slept.is_running(),
                      .is_of_crew = seat != nullptr,
                      .number = seat ? static_cast<int>(seat->number) : -1,
-                     .alive = count.fibers_begun.read() - ended,
+                     .alive = count.fibers_begun.read() - ended + (seat ? seat->on_the_way() : 0),
                      .waiting = seat ? seat->unbegun.size() + seat->all->queued() : 0});
   });
   return found;

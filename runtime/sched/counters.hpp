@@ -36,6 +36,7 @@ class sleep_clock {
   void end(deadline now) noexcept {
     balance_.store(balance_.load(std::memory_order_relaxed) + now, std::memory_order_seq_cst);
   }
+  void reset() noexcept { balance_.store(0, std::memory_order_release); }
   bool is_running() const noexcept { return balance_.load(std::memory_order_seq_cst) < 0; }
   /// In ns.
   std::int64_t read() const noexcept {
@@ -61,6 +62,8 @@ struct worker_counters {
 
   /// How often a fiber gave up the worker: parks, yields, ends.
   std::uint64_t turns_given() const noexcept { return switches.read() + turns_kept.read(); }
+  /// When a new life begins; a reader may still look at the one before.
+  void reset() noexcept;
 };
 
 inline constexpr counter worker_counters::*plain_counters[] = {
@@ -70,6 +73,11 @@ inline constexpr counter worker_counters::*plain_counters[] = {
     &worker_counters::sleeps,       &worker_counters::fibers_begun,
     &worker_counters::fibers_ended,
 };
+
+inline void worker_counters::reset() noexcept {
+  for (counter worker_counters::*const which : plain_counters) (this->*which).set(0);
+  slept.reset();
+}
 
 /// What workers counted whose threads have ended. Guarded by the registry's lock.
 struct ended_workers {

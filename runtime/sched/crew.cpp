@@ -40,8 +40,9 @@ void crew::add(remote_call& work, crew_seat* own) noexcept {
 }
 
 void crew::add_for(std::size_t number, remote_call& work) noexcept {
-  handed_in_.fetch_add(1, std::memory_order_relaxed);
-  seats_[number].occupant->post(work);
+  crew_seat& s = seats_[number];
+  s.sent.fetch_add(1, std::memory_order_release);  // before is_quiet() could see it taken
+  s.occupant->post(work);
 }
 
 remote_call* crew::take(crew_seat& by) noexcept {
@@ -113,7 +114,7 @@ std::size_t crew::load_of(std::size_t number) const noexcept {
   const crew_seat& s = seats_[number];
   const std::uint64_t ended = s.occupant->count().fibers_ended.read();
   return static_cast<std::size_t>(s.occupant->count().fibers_begun.read() - ended) +
-         s.unbegun.size();
+         s.unbegun.size() + s.on_the_way();
 }
 
 /// Counts of ends are read before those of beginnings, which they never exceed: when the sums are
@@ -125,7 +126,9 @@ bool crew::is_quiet() const noexcept {
   }
   std::uint64_t beginnings = handed_in_.load(std::memory_order_seq_cst);
   for (std::size_t i = 0; i < size_; ++i) {
-    beginnings += seats_[i].offered.read() + seats_[i].occupant->count().fibers_begun.read();
+    const crew_seat& s = seats_[i];
+    beginnings += s.offered.read() + s.sent.load(std::memory_order_seq_cst) +
+                  s.occupant->count().fibers_begun.read();
   }
   return ends == beginnings;
 }

@@ -49,6 +49,15 @@ struct crew_seat {
   std::uint32_t dice = 1;  ///< where to look first; the occupant's
   counter offered;         ///< calls the occupant has put into `unbegun`
   counter taken;           ///< calls of the crew the occupant has invoked: they count themselves
+  counter received;        ///< of those, the ones that were `sent`
+  /// Calls for the occupant alone, by any thread.
+  alignas(64) std::atomic<std::uint64_t> sent{0};
+
+  /// How many have been sent that it has not invoked. Any thread.
+  std::uint64_t on_the_way() const noexcept {
+    const std::uint64_t arrived = received.read();
+    return sent.load(std::memory_order_acquire) - arrived;
+  }
 };
 
 class crew {
@@ -114,7 +123,7 @@ class crew {
   const std::unique_ptr<crew_seat[]> seats_;
   idle_set idle_;
   common_queue common_;
-  std::atomic<std::uint64_t> handed_in_{0};  ///< calls that no member offered, ever
+  std::atomic<std::uint64_t> handed_in_{0};  ///< calls put into common_, ever
   std::atomic<std::uint32_t> kills_{0};
   std::atomic<void (*)(void*) noexcept> told_{nullptr};
   std::atomic<void*> told_argument_{nullptr};

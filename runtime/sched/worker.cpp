@@ -156,7 +156,7 @@ void worker::retire() noexcept {
 
 /// Both with the registry locked.
 void worker::begin_counting() noexcept {
-  std::construct_at(&count_);
+  count_.reset();
   next_turn_ = events_per_turn;
   begun_at_ = real_now_ns();
   thread_id_ = static_cast<int>(kernel::call(SYS_gettid));

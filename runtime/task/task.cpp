@@ -36,7 +36,7 @@ class task_life {
 
   /// Makes a task ready to be handed over, with the caller's reference.
   static remote_call& prepare(const crew& where, task_ref<task> t, const attributes& how,
-                              const void* site) {
+                              const void* site, void (*begins)(remote_call&) noexcept) {
     identify(*t, how);
     announce(*t, site);
     t->is_handed_over_ = true;
@@ -44,8 +44,32 @@ class task_life {
     t->stack_bytes_ = how.stack_bytes;
     t->kills_before_ = where.kills();
     t->inherited_ = retain_inherited(current_values().inherited);
-    t->invoke = begin;
+    t->invoke = begins;
     return *t.detach();
+  }
+
+  /// Makes the fiber of a task that was handed over, on the member of the crew that invokes it.
+  static void begin(remote_call& call) noexcept {
+    task_ref<task> owned(static_cast<task*>(&call));
+    worker& w = *worker::current_or_null();
+    inherited_values* const inherited = std::exchange(owned->inherited_, nullptr);
+    control_block* const f = make_for(w, *owned);
+    if (f) {
+      give_inherited(inherited, f->record->values);
+      w.start(*f);
+      // On its own stack: what the function has captured may park where it is destroyed
+      if (owned->kills_before_ != w.seat()->all->kills()) w.dismiss(*f);
+      owned.detach();
+    } else {
+      release_inherited(inherited);
+    }
+    w.seat()->taken.add();  // after fibers_begun: see crew::is_quiet
+  }
+
+  /// As that, for one that was sent to this member alone.
+  static void begin_sent(remote_call& call) noexcept {
+    begin(call);
+    worker::current_or_null()->seat()->received.add();
   }
 
   static void run(control_block& f) {
@@ -114,24 +138,6 @@ class task_life {
     f.record->name = extras ? extras->name.c_str() : "fiber";
     f.record->spawn_site = site;
     return f;
-  }
-
-  /// Makes the fiber of a task that was handed over, on the member of the crew that invokes it.
-  static void begin(remote_call& call) noexcept {
-    task_ref<task> owned(static_cast<task*>(&call));
-    worker& w = *worker::current_or_null();
-    inherited_values* const inherited = std::exchange(owned->inherited_, nullptr);
-    control_block* const f = make_for(w, *owned);
-    if (f) {
-      give_inherited(inherited, f->record->values);
-      w.start(*f);
-      // On its own stack: what the function has captured may park where it is destroyed
-      if (owned->kills_before_ != w.seat()->all->kills()) w.dismiss(*f);
-      owned.detach();
-    } else {
-      release_inherited(inherited);
-    }
-    w.seat()->taken.add();  // after fibers_begun: see crew::is_quiet
   }
 
   /// Null when a kill came first, or there was no memory, and the task has ended.
@@ -369,12 +375,14 @@ void start_task_at(task* t, const attributes& how, const void* site, deadline wh
 
 void start_task_among(crew& where, task* t, const attributes& how, const void* site) {
   const worker* const w = worker::current_or_null();
-  where.add(task_life::prepare(where, task_ref<task>(t), how, site), w ? w->seat() : nullptr);
+  where.add(task_life::prepare(where, task_ref<task>(t), how, site, task_life::begin),
+            w ? w->seat() : nullptr);
 }
 
 void start_task_on(crew& where, std::size_t number, task* t, const attributes& how,
                    const void* site) {
-  where.add_for(number, task_life::prepare(where, task_ref<task>(t), how, site));
+  where.add_for(number,
+                task_life::prepare(where, task_ref<task>(t), how, site, task_life::begin_sent));
 }
 
 void identify_task(task& t, const attributes& how) { task_life::identify(t, how); }

@@ -25,8 +25,7 @@ struct worker_counts {
   std::uint64_t sleeps = 0;          ///< of those, when the worker slept until there was something
   std::uint64_t fibers_begun = 0;    ///< spawned fibers that got a stack
   std::uint64_t fibers_ended = 0;    ///< of those, the ones whose function has returned
-  /// Spawned fibers that wait for a worker of their set to begin them. Those of spawn_on are not
-  /// counted until their worker has seen them.
+  /// Spawned fibers that wait for a worker of their set to begin them.
   std::uint64_t fibers_waiting = 0;
   /// How long the workers slept, for want of fibers to run; the present sleep included.
   std::chrono::nanoseconds asleep{};

@@ -321,6 +321,25 @@ TEST_F(workers_test, least_loaded_is_the_worker_with_the_fewest_fibers) {
   joinall(fibers);
 }
 
+TEST_F(workers_test, least_loaded_counts_what_a_worker_has_not_come_to_yet) {
+  workers set(2);
+  std::atomic<bool> has_begun{false};
+  std::atomic<bool> may_end{false};
+  set.spawn_on(0, [&] {
+    has_begun = true;
+    while (!may_end) std::this_thread::yield();  // keeps its worker
+  });
+  ASSERT_TRUE(eventually([&] { return has_begun.load(); }));
+  event go;
+  for (int i = 0; i < 2; ++i) set.spawn_on(1, [&] { go.wait(); });
+  for (int i = 0; i < 3; ++i) set.spawn_on(0, [] {});
+  EXPECT_EQ(set.least_loaded(), 1u);
+  may_end = true;
+  EXPECT_TRUE(eventually([&] { return set.least_loaded() == 0; }));
+  go.set();
+  set.join();
+}
+
 TEST_F(workers_test, handles_are_joined_from_the_maker_from_other_workers_and_from_plain_threads) {
   workers set(3);
   event go;
