@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <new>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -68,6 +69,18 @@ class COIR_API task : private remote_call {
   virtual ~task();
   task(const task&) = delete;
   task& operator=(const task&) = delete;
+
+  /// From blocks that ended tasks have left. Any thread; throws std::bad_alloc; never parks.
+  static void* operator new(std::size_t size);
+  /// Any thread; never parks.
+  static void operator delete(void* memory, std::size_t size) noexcept;
+  /// For those that hold something over-aligned.
+  static void* operator new(std::size_t size, std::align_val_t alignment) {
+    return ::operator new(size, alignment);
+  }
+  static void operator delete(void* memory, std::align_val_t alignment) noexcept {
+    ::operator delete(memory, alignment);
+  }
 
   /// One more owner. Any thread; never parks.
   void retain() noexcept { owners_.add(); }
