@@ -89,6 +89,22 @@ control_block* next_to_dismiss(worker& w) noexcept {
   return oldest;
 }
 
+/// Inside a handler: what the maker of the set is told.
+std::exception_ptr reason_of_failed_start() noexcept {
+  try {
+    throw;
+  } catch (const std::bad_alloc&) {
+    try {
+      throw std::system_error(ENOMEM, std::generic_category(),
+                              "coir: no memory for a worker; raise ulimit -v or make fewer");
+    } catch (...) {
+      return std::current_exception();
+    }
+  } catch (...) {
+    return std::current_exception();
+  }
+}
+
 }  // namespace
 
 worker_threads::worker_threads(workers& owner, const worker_options& how)
@@ -171,14 +187,16 @@ void worker_threads::end_threads() noexcept {
 
 void* worker_threads::serve(void* argument) noexcept {
   thread& self = *static_cast<thread*>(argument);
-  pthread_setname_np(pthread_self(), name_of(self.all->name_, self.number).c_str());
   replay* const in = self.all->replay_;
   if (in) in->arrive(self.replay_place);
   try {
+    pthread_setname_np(pthread_self(), name_of(self.all->name_, self.number).c_str());
     if (self.cpu) bind_to(*self.cpu);
     worker::current();
   } catch (...) {
-    self.error = std::current_exception();
+    self.error = reason_of_failed_start();
+  }
+  if (self.error) {
     self.all->count_start();
     if (in) in->leave(self.replay_place);
     return nullptr;

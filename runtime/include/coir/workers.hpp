@@ -29,7 +29,8 @@ class COIR_API workers {
  public:
   /// Starts `count` workers; 0 as in worker_options. Parks until they run. Throws
   /// std::invalid_argument for a count above worker_options::count_max, std::system_error when a
-  /// thread cannot be started or has no descriptors for its reactor: none is left then.
+  /// thread cannot be started or has no descriptors or memory for its reactor: none is left then.
+  /// Throws std::bad_alloc when there is no memory even to say so.
   explicit workers(std::size_t count = 0);
   /// The same as the options say; std::system_error also when a processor cannot be had.
   explicit workers(const worker_options& how);

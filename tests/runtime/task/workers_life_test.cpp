@@ -295,6 +295,8 @@ std::string refusal_of_a_set(std::size_t count) {
     _exit(5);
   } catch (const std::system_error& e) {
     what = e.what();
+  } catch (const std::bad_alloc&) {
+    what = "coir had no memory for words either";
   }
   std::fprintf(stderr, "refused: %s\n", what.c_str());
   if (!are_threads_back_to(threads)) _exit(6);
