@@ -1,5 +1,6 @@
 #include "hooks/threads/settings.hpp"
 
+#include "runtime/kernel/environment.hpp"
 #include "runtime/kernel/report.hpp"
 
 #include <algorithm>
@@ -13,20 +14,6 @@ namespace coir::threads {
 namespace {
 
 constinit thread_settings read{};
-
-/// The number in a variable; `fallback` when it is unset, or no number between `least` and `most`,
-/// which is said.
-long number(const char* name, long least, long most, long fallback) noexcept {
-  const char* const text = std::getenv(name);
-  if (!text || !*text) return fallback;
-  char* end = nullptr;
-  errno = 0;
-  const long value = std::strtol(text, &end, 10);
-  if (*end == '\0' && errno == 0 && value >= least && value <= most) return value;
-  kernel::report("%s=%s is no number from %ld to %ld: %ld is used", name, text, least, most,
-                 fallback);
-  return fallback;
-}
 
 int allowed_processors() noexcept {
   cpu_set_t set;
@@ -49,10 +36,13 @@ const thread_settings& settings() noexcept { return read; }
 void read_settings() noexcept {
   const int saved_errno = errno;
   read.makes_fibers = wants_fibers();
-  read.tokens = static_cast<int>(number("COIR_WORKERS", 1, 1024, allowed_processors()));
-  read.kernel_threads_max = static_cast<int>(number("COIR_KERNEL_THREADS", 2, 4000, 512));
-  read.monitor_us = number("COIR_MONITOR_US", 100, 1'000'000, 2000);
-  read.stack_bytes = static_cast<std::size_t>(number("COIR_STACK", 16 * 1024, 1L << 40, 0));
+  const auto processors = static_cast<std::uint64_t>(allowed_processors());
+  read.tokens = static_cast<int>(kernel::number_said("COIR_WORKERS", 1, 1024, processors));
+  read.kernel_threads_max =
+      static_cast<int>(kernel::number_said("COIR_KERNEL_THREADS", 2, 4000, 512));
+  read.monitor_us =
+      static_cast<std::int64_t>(kernel::number_said("COIR_MONITOR_US", 100, 1'000'000, 2000));
+  read.stack_bytes = kernel::number_said("COIR_STACK", 16 * 1024, std::uint64_t{1} << 40, 0);
   read.report = std::getenv("COIR_REPORT");
   if (read.report && (!*read.report || std::strcmp(read.report, "0") == 0)) read.report = nullptr;
   errno = saved_errno;

@@ -19,6 +19,7 @@
 #include "runtime/diag/symbols.hpp"
 #include "runtime/kernel/call_words.hpp"
 #include "runtime/kernel/calls.hpp"
+#include "runtime/kernel/environment.hpp"
 #include "runtime/kernel/report.hpp"
 #include "runtime/kernel/thread_host.hpp"
 #include "runtime/kernel/thread_state.hpp"
@@ -112,15 +113,9 @@ constinit monitor* only = nullptr;
 constinit std::atomic<bool> are_totals_due{false};  ///< at exit
 
 std::int64_t limit_unless_said() noexcept {
-  const char* const text = std::getenv("COIR_MAX_BLOCKING_MS");
-  if (!text || !*text) return 0;
-  char* end = nullptr;
-  const unsigned long long said = std::strtoull(text, &end, 10);
-  if (*end == '\0' && *text != '-' && said <= limit_ms_max)
-    return static_cast<std::int64_t>(said) * ms;
-  kernel::report("COIR_MAX_BLOCKING_MS=%s is no number of milliseconds up to %llu; not watching",
-                 text, limit_ms_max);
-  return 0;
+  return static_cast<std::int64_t>(
+             kernel::number_said("COIR_MAX_BLOCKING_MS", 0, limit_ms_max, 0)) *
+         ms;
 }
 
 /// With the registry locked. Throws std::bad_alloc.

@@ -1,14 +1,13 @@
 // The process's own offload threads, and fibers that wait for them.
 #include "runtime/io/offload.hpp"
 
-#include "runtime/kernel/report.hpp"
+#include "runtime/kernel/environment.hpp"
 #include "runtime/sched/worker.hpp"
 
 #include <coir/offload.hpp>
 
 #include <atomic>
 #include <cstddef>
-#include <cstdlib>
 #include <new>
 #include <system_error>
 
@@ -21,16 +20,8 @@ constexpr int threads_max_limit = 1024;
 
 /// COIR_OFFLOAD_THREADS, or the default; read once.
 int threads_max() noexcept {
-  static const int count = [] {
-    const char* text = std::getenv("COIR_OFFLOAD_THREADS");
-    if (!text || !*text) return threads_max_default;
-    char* end = nullptr;
-    const long said = std::strtol(text, &end, 10);
-    if (*end == '\0' && said >= 1 && said <= threads_max_limit) return static_cast<int>(said);
-    kernel::report("COIR_OFFLOAD_THREADS=%s is no number from 1 to %d; using %d", text,
-                   threads_max_limit, threads_max_default);
-    return threads_max_default;
-  }();
+  static const auto count = static_cast<int>(
+      kernel::number_said("COIR_OFFLOAD_THREADS", 1, threads_max_limit, threads_max_default));
   return count;
 }
 

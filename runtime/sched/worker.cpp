@@ -5,6 +5,7 @@
 
 #include "runtime/base/assert.hpp"
 #include "runtime/fiber/overflow_report.hpp"
+#include "runtime/kernel/environment.hpp"
 #include "runtime/kernel/report.hpp"
 #include "runtime/kernel/syscall.hpp"
 #include "runtime/kernel/thread_host.hpp"
@@ -27,7 +28,7 @@ namespace coir::detail {
 namespace {
 
 // More than a wake-up ever costs would only burn the processor
-constexpr std::int64_t spin_ns_max = 1'000'000;
+constexpr std::uint64_t spin_us_max = 1000;
 // In a crew: about what waking a halted processor of a virtual machine costs
 constexpr std::int64_t crew_spin_ns = 20'000;
 // How long an exiting thread waits for killed fibers to unwind
@@ -41,9 +42,9 @@ ended_workers ended;
 
 /// COIR_SPIN_US in ns; -1 without it.
 std::int64_t read_spin_ns() noexcept {
-  const char* text = std::getenv("COIR_SPIN_US");
-  if (!text || !*text) return -1;
-  return std::clamp<std::int64_t>(std::strtoll(text, nullptr, 10) * 1000, 0, spin_ns_max);
+  constexpr char variable[] = "COIR_SPIN_US";
+  if (!kernel::text_said(variable)) return -1;
+  return static_cast<std::int64_t>(kernel::number_said(variable, 0, spin_us_max, 0)) * 1000;
 }
 
 control_block* running_fiber() noexcept {
@@ -106,7 +107,7 @@ worker& worker::adopt_thread() {
   w->adopt_this_thread();
   w->reactor_ = std::move(made);
   const std::int64_t spin_ns = read_spin_ns();
-  w->spins_always_ = spin_ns > 0;
+  w->is_spin_said_ = spin_ns >= 0;
   w->spin_ns_ = std::max<std::int64_t>(spin_ns, 0);
   w->set_clock(now_ns());
   w->timers_.begin_anew();  // its last life may have been on a virtual clock
@@ -333,7 +334,7 @@ void worker::sit(crew_seat* seat) noexcept {
   seat_ = seat;
   registry_lock.unlock();
   const bool may_spin = seat && seat->all->may_spin() && !kernel::host_of_threads();
-  if (may_spin && !spins_always_) spin_ns_ = crew_spin_ns;
+  if (may_spin && !is_spin_said_) spin_ns_ = crew_spin_ns;
 }
 
 }  // namespace coir::detail

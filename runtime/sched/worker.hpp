@@ -249,7 +249,7 @@ class worker final : public thread_slots, public worker_door {
   deadline begun_at_ = 0;       ///< written with the registry locked
   int thread_id_ = 0;           ///< guarded by the registry's lock
   std::int64_t spin_ns_ = 0;    ///< how long it looks for work before it sleeps; 0: not at all
-  bool spins_always_ = false;   ///< by COIR_SPIN_US; else only while that pays
+  bool is_spin_said_ = false;   ///< by COIR_SPIN_US; else it does so only while that pays
   bool does_spin_pay_ = false;  ///< the last sleep was short, or the last spin brought something
   deadline next_trim_ = 0;
   fiber_pool pool_;

@@ -1,5 +1,7 @@
 // What a worker does between fibers: the turn of its loop, the search for work, the sleep; and the
 // turn of one that takes part in a replay.
+#include "runtime/kernel/environment.hpp"
+#include "runtime/kernel/report.hpp"
 #include "runtime/kernel/syscall.hpp"
 #include "runtime/sched/crew.hpp"
 #include "runtime/sched/hand_shake.hpp"
@@ -7,7 +9,6 @@
 #include "runtime/sched/replay.hpp"
 #include "runtime/sched/worker.hpp"
 
-#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <utility>
@@ -62,11 +63,14 @@ void worker::begin_replay(const replay_setup& how) {
 
 /// The one that COIR_SEED asks for, if it does.
 void worker::begin_ambient_replay() {
-  const char* const seed = std::getenv("COIR_SEED");
-  if (!seed || !*seed) return;
-  const char* const clock = std::getenv("COIR_CLOCK");
-  begin_replay({.seed = std::strtoull(seed, nullptr, 0),
-                .has_virtual_clock = clock && std::strcmp(clock, "virtual") == 0,
+  constexpr char seed[] = "COIR_SEED";
+  if (!kernel::text_said(seed)) return;
+  const char* const clock = kernel::text_said("COIR_CLOCK");
+  const bool is_virtual = clock && std::strcmp(clock, "virtual") == 0;
+  if (clock && !is_virtual && std::strcmp(clock, "real") != 0)
+    kernel::report("COIR_CLOCK=%s is neither real nor virtual; using real", clock);
+  begin_replay({.seed = kernel::number_said(seed, 0, ~std::uint64_t{0}, 0),
+                .has_virtual_clock = is_virtual,
                 .is_ambient = true});
 }
 
@@ -135,7 +139,7 @@ void worker::turn(bool may_wait) noexcept {
     if (remote_call* const oldest = seat_->all->take_oldest(*seat_)) oldest->invoke(*oldest);
   }
   if (!may_wait || !run_queue_.empty()) return poll(0);
-  if (spin_ns_ > 0 && (spins_always_ || does_spin_pay_) && spin()) return;
+  if (spin_ns_ > 0 && (is_spin_said_ || does_spin_pay_) && spin()) return;
   wait_for_events();
 }
 

@@ -1,10 +1,9 @@
 #include "runtime/task/fiber_start.hpp"
 
 #include "runtime/fiber/fiber_pool.hpp"
-#include "runtime/kernel/report.hpp"
+#include "runtime/kernel/environment.hpp"
 
 #include <atomic>
-#include <cstdlib>
 
 #include <sys/single_threaded.h>
 
@@ -17,19 +16,8 @@ std::atomic<std::uint64_t> last_id{0};
 
 /// COIR_STACK in bytes, or the default; read once.
 std::size_t stack_bytes_unless_said() noexcept {
-  static const std::size_t bytes = [] {
-    const char* text = std::getenv("COIR_STACK");
-    if (!text || !*text) return default_stack_bytes;
-    char* end = nullptr;
-    const unsigned long long said = std::strtoull(text, &end, 10);
-    if (*end == '\0' && said >= fiber_pool::stack_bytes_min &&
-        said <= fiber_pool::stack_bytes_max) {
-      return static_cast<std::size_t>(said);
-    }
-    kernel::report("COIR_STACK=%s is no size in bytes from %zu to %zu; using %zu", text,
-                   fiber_pool::stack_bytes_min, fiber_pool::stack_bytes_max, default_stack_bytes);
-    return default_stack_bytes;
-  }();
+  static const std::size_t bytes = kernel::number_said(
+      "COIR_STACK", fiber_pool::stack_bytes_min, fiber_pool::stack_bytes_max, default_stack_bytes);
   return bytes;
 }
 

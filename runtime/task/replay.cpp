@@ -1,11 +1,11 @@
 #include <coir/replay.hpp>
 
+#include "runtime/kernel/environment.hpp"
 #include "runtime/kernel/report.hpp"
 #include "runtime/sched/replay.hpp"
 #include "runtime/sched/worker.hpp"
 #include "runtime/task/fiber_start.hpp"
 
-#include <cstdlib>
 #include <random>
 #include <stdexcept>
 
@@ -33,10 +33,10 @@ replay_scope::replay_scope(const replay_options& how) {
 replay_scope::~replay_scope() { detail::worker::current().end_replay(); }
 
 std::uint64_t detail::first_seed(std::size_t& count) noexcept {
-  const char* const said = std::getenv("COIR_SEED");
-  if (!said || !*said) return std::random_device{}();
+  constexpr char variable[] = "COIR_SEED";
+  if (!kernel::text_said(variable)) return std::random_device{}();
   count = 1;
-  return std::strtoull(said, nullptr, 0);
+  return kernel::number_said(variable, 0, ~std::uint64_t{0}, 0);
 }
 
 void detail::report_seed(std::uint64_t seed) noexcept {

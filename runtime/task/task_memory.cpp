@@ -1,10 +1,11 @@
 // Memory of tasks. One thread makes a task and another one ends it, which is what most allocators
-// are slowest at. So blocks travel in magazines: a thread fills one with what it frees, leaves it in
-// a depot, and whoever needs memory takes it whole (Bonwick and Adams, "Magazines and Vmem", 2001).
-// The depot's lock is taken once for a magazine.
+// are slowest at. So blocks travel in magazines: a thread fills one with what it frees, leaves it
+// in a depot, and whoever needs memory takes it whole (Bonwick and Adams, "Magazines and Vmem",
+// 2001). The depot's lock is taken once for a magazine.
 //
-// Rejected: lists of each thread with a way back for blocks that others free. They need an owner for
-// the blocks of a thread that has ended, and nothing is gained: it is the depot that is rarely met.
+// Rejected: lists of each thread with a way back for blocks that others free. They need an owner
+// for the blocks of a thread that has ended, and nothing is gained: it is the depot that is rarely
+// met.
 #include <coir/detail/short_lock.hpp>
 #include <coir/detail/task.hpp>
 

@@ -1,11 +1,10 @@
 #include "runtime/task/worker_threads.hpp"
 
-#include "runtime/kernel/report.hpp"
+#include "runtime/kernel/environment.hpp"
 #include "runtime/sched/worker.hpp"
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdlib>
 #include <mutex>
 #include <new>
 #include <stdexcept>
@@ -34,14 +33,8 @@ std::size_t processors() { return std::max<std::size_t>(usable_cpus().size(), 1)
 
 /// COIR_WORKERS, or as many as there are processors.
 std::size_t count_unless_said() {
-  const char* const text = std::getenv("COIR_WORKERS");
-  if (!text || !*text) return std::min(processors(), worker_options::count_max);
-  char* end = nullptr;
-  const unsigned long long said = std::strtoull(text, &end, 10);
-  if (*end == '\0' && *text != '-' && said >= 1 && said <= worker_options::count_max) return said;
-  kernel::report("COIR_WORKERS=%s is no number from 1 to %zu; using %zu", text,
-                 worker_options::count_max, processors());
-  return processors();
+  return kernel::number_said("COIR_WORKERS", 1, worker_options::count_max,
+                             std::min(processors(), worker_options::count_max));
 }
 
 std::size_t count_for(const worker_options& how) {

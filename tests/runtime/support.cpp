@@ -114,8 +114,12 @@ std::size_t fill(int fd) {
   const int flags = flags_of(fd);
   ::fcntl(fd, F_SETFL, flags | O_NONBLOCK);
   std::size_t total = 0;
-  for (ssize_t size; (size = ::write(fd, data.data(), data.size())) > 0;)
-    total += static_cast<std::size_t>(size);
+  pollfd room{fd, POLLOUT, 0};
+  constexpr int settle_ms = 20;  // the peer's kernel may still take over what was written
+  do {
+    for (ssize_t size; (size = ::write(fd, data.data(), data.size())) > 0;)
+      total += static_cast<std::size_t>(size);
+  } while (::poll(&room, 1, settle_ms) > 0 && room.revents == POLLOUT);
   ::fcntl(fd, F_SETFL, flags);
   return total;
 }
