@@ -15,7 +15,7 @@ std::uint64_t task::add_callback(any_call<void()> f) {
   std::unique_lock guard(lock_);
   const std::uint64_t number = one.front().number = ++own.callbacks_added;
   own.callbacks.splice(own.callbacks.end(), one);
-  if (!ready() || std::exchange(is_calling_, true)) return number;
+  if (!ready() || std::exchange(is_calling_, true) || is_unseen_) return number;
   guard.unlock();
   call_back(*this);
   return number;

@@ -40,6 +40,7 @@ class task_life {
     identify(*t, how);
     announce(*t, site);
     t->is_handed_over_ = true;
+    t->is_unseen_ = true;
     t->site_ = site;
     t->stack_bytes_ = how.stack_bytes;
     t->kills_before_ = where.kills();
@@ -154,7 +155,10 @@ class task_life {
     t.lock_.lock();
     const bool was_killed = std::exchange(t.is_taken_, true);
     if (!was_killed) t.fiber_ = f;
+    t.is_unseen_ = false;
+    const bool must_call = was_killed && t.is_calling_;
     t.lock_.unlock();
+    if (must_call) task::call_back(t);
     if (f && was_killed) {
       w.discard(*f);
       return nullptr;
@@ -215,6 +219,8 @@ class task_life {
     const task_extras* const extras = t.extras_.load(std::memory_order_acquire);
     const bool must_call = extras && !extras->callbacks.empty();
     t.is_calling_ = must_call;
+    // Killed by a thread that may end at once: its callbacks are for the one that will come to it
+    const bool is_left = t.is_unseen_;
     t.is_settled_.store(true, std::memory_order_release);  // pairs with the acquire in wait_until
     t.lock_.unlock();
     while (later) {
@@ -222,7 +228,7 @@ class task_life {
       later->afterwards(*later, t);
       later = next;
     }
-    if (must_call) task::call_back(t);
+    if (must_call && !is_left) task::call_back(t);
     t.release();
   }
 

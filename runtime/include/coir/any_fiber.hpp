@@ -90,8 +90,9 @@ class any_fiber {
   /// Calls `f()` once the fiber has ended in whatever way, soon if it has already: gevent's link.
   /// Callbacks are called in the order in which they were added, in a fiber of their own, after
   /// joiners were made ready. What one throws is reported as a fiber's error, and the others are
-  /// called. `f` must not hold the last handle of a fiber that may never end. Returns a number for
-  /// remove_callback. Never parks.
+  /// called. Those of a fiber that was killed before a worker of its set had come to it are called
+  /// when one does. `f` must not hold the last handle of a fiber that may never end. Returns a
+  /// number for remove_callback. Never parks.
   template <detail::callback Function>
   std::uint64_t on_done(Function f) const {
     return state_->add_callback(std::move(f));

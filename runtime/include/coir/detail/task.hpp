@@ -180,6 +180,7 @@ class COIR_API task : private remote_call {
   std::atomic<bool> is_settled_{false};  ///< ready, and its watches were told
   bool is_handed_over_ = false;  ///< constant once others know the task: somebody makes its fiber
   bool is_taken_ = false;        ///< guarded by lock_: by whoever made that fiber, or by a kill
+  bool is_unseen_ = false;       ///< guarded by lock_: handed over, and nobody has come to it yet
   /// While it lives: read by others under lock_, written under it unless nobody else knows the task
   control_block* fiber_ = nullptr;
   std::exception_ptr error_;
