@@ -2,8 +2,10 @@
 
 #include <cstdlib>
 #include <system_error>
+#include <thread>
 
 #include <arpa/inet.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -16,6 +18,15 @@ constexpr const char* options_of_the_sanitizer = "ASAN_OPTIONS";
 int checked(int result, const char* call) {
   if (result < 0) throw std::system_error(errno, std::generic_category(), call);
   return result;
+}
+
+/// Waits a little; true while the peer's kernel may still take over what was written.
+bool is_settling(int fd) {
+  std::this_thread::sleep_for(milliseconds(5));
+  tcp_info connection{};
+  socklen_t size = sizeof connection;
+  return ::getsockopt(fd, IPPROTO_TCP, TCP_INFO, &connection, &size) == 0 &&
+         connection.tcpi_unacked > 0;
 }
 
 }  // namespace
@@ -37,9 +48,7 @@ without_leak_check::without_leak_check() {
   ::setenv(options_of_the_sanitizer, (kept_ + ":detect_leaks=0").c_str(), 1);
 }
 
-without_leak_check::~without_leak_check() {
-  ::setenv(options_of_the_sanitizer, kept_.c_str(), 1);
-}
+without_leak_check::~without_leak_check() { ::setenv(options_of_the_sanitizer, kept_.c_str(), 1); }
 
 std::string stderr_capture::text() const {
   std::string text;
@@ -114,12 +123,13 @@ std::size_t fill(int fd) {
   const int flags = flags_of(fd);
   ::fcntl(fd, F_SETFL, flags | O_NONBLOCK);
   std::size_t total = 0;
-  pollfd room{fd, POLLOUT, 0};
-  constexpr int settle_ms = 20;  // the peer's kernel may still take over what was written
-  do {
-    for (ssize_t size; (size = ::write(fd, data.data(), data.size())) > 0;)
+  constexpr int rounds_max = 100;
+  bool is_over = false;
+  for (int i = 0; i < rounds_max && !is_over; ++i) {
+    is_over = i > 0 && !is_settling(fd);
+    for (ssize_t size; (size = ::write(fd, data.data(), data.size())) > 0; is_over = false)
       total += static_cast<std::size_t>(size);
-  } while (::poll(&room, 1, settle_ms) > 0 && room.revents == POLLOUT);
+  }
   ::fcntl(fd, F_SETFL, flags);
   return total;
 }

@@ -348,10 +348,12 @@ TEST_F(workers_test, handles_are_joined_from_the_maker_from_other_workers_and_fr
     return 7;
   });
   std::atomic<int> sum{0};
+  std::atomic<int> waited{0};
   std::vector<fiber<>> joiners;
   for (std::size_t i = 0; i < 3; ++i) {
-    joiners.push_back(set.spawn_on(i, [&sum, f]() mutable {
+    joiners.push_back(set.spawn_on(i, [&sum, &waited, f]() mutable {
       EXPECT_FALSE(f.join_for(1ms));
+      ++waited;
       sum += f.get();
     }));
   }
@@ -359,6 +361,7 @@ TEST_F(workers_test, handles_are_joined_from_the_maker_from_other_workers_and_fr
   for (int i = 0; i < 2; ++i) threads.emplace_back([&sum, f]() mutable { sum += f.get(); });
   EXPECT_FALSE(f.join_for(2ms));
   EXPECT_THROW(f.get_for(1ms), timeout);
+  EXPECT_TRUE(eventually([&] { return waited == 3; }));
   go.set();
   EXPECT_EQ(f.get(), 7);
   joinall(joiners);
