@@ -77,6 +77,9 @@ class crew {
   void add(remote_call& work, crew_seat* own) noexcept;
   /// Hands work over to one member. Any thread.
   void add_for(std::size_t number, remote_call& work) noexcept;
+  /// Sends a call to one member that begins no fiber. The crew is not quiet before it is invoked,
+  /// which it counts in `taken`. Any thread.
+  void tell(std::size_t number, remote_call& call) noexcept;
   /// The next call for the occupant of `by`: its own youngest, one of the common queue, or the
   /// oldest of another; null when there is none.
   remote_call* take(crew_seat& by) noexcept;
@@ -123,7 +126,7 @@ class crew {
   const std::unique_ptr<crew_seat[]> seats_;
   idle_set idle_;
   common_queue common_;
-  std::atomic<std::uint64_t> handed_in_{0};  ///< calls put into common_, ever
+  std::atomic<std::uint64_t> handed_in_{0};  ///< calls put into common_, or told, ever
   std::atomic<std::uint32_t> kills_{0};
   std::atomic<void (*)(void*) noexcept> told_{nullptr};
   std::atomic<void*> told_argument_{nullptr};

@@ -240,7 +240,7 @@ void worker_threads::kill_all() noexcept {
     thread& t = threads_[i];
     if (t.is_kill_posted.exchange(true, std::memory_order_acq_rel)) continue;
     t.kill.invoke = kill_here;
-    seat(i).occupant->post(t.kill);
+    tell(i, t.kill);
   }
 }
 
@@ -258,6 +258,7 @@ void worker_threads::kill_here(remote_call& call) noexcept {
       if (is_to_be_dismissed(w, f)) w.dismiss(f);
     });
   }
+  own.taken.add();
 }
 
 }  // namespace coir::detail

@@ -381,6 +381,22 @@ TEST_F(workers_kill_test, a_kill_of_the_set_ends_all_its_fibers) {
   EXPECT_EQ(set.spawn([] { return 3; }).get(), 3) << "the set may be used again";
 }
 
+TEST_F(workers_kill_test, a_kill_of_the_set_that_has_ended_touches_nothing_that_comes_after_it) {
+  workers set(4);
+  for (int round = 0; round < 3000; ++round) {
+    for (int i = 0; i < 3; ++i) set.spawn_on(0, [] { sleep(1h); });
+    set.kill();
+    std::vector<fiber<int>> fresh;
+    for (int i = 0; i < 4; ++i) {
+      fresh.push_back(set.spawn([] {
+        for (int k = 0; k < 3; ++k) yield();
+        return 3;
+      }));
+    }
+    for (fiber<int>& f : fresh) ASSERT_EQ(f.get_for(20s), 3) << "round " << round;
+  }
+}
+
 TEST_F(workers_kill_test, what_fibers_spawn_while_they_are_killed_is_killed_too) {
   workers set(2);
   std::atomic<int> alive{0};
