@@ -102,6 +102,7 @@ class COIR_API workers {
   }
   /// Kills all fibers of the workers with fiber_exit, those that have not begun never run; with
   /// `wait`, parks until they have ended, as join(). What they spawn while they end is killed, too.
+  /// Without `wait` it may reach a fiber that is spawned right afterwards.
   void kill(bool wait = true);
   /// As kill, but waits for no longer than `timeout`; true when nothing is left.
   template <class Rep, class Period>
