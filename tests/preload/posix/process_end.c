@@ -187,42 +187,34 @@ static void* kill_thread(void* argument) {
   pthread_kill(*(pthread_t*)argument, SIGTERM);
   return NULL;
 }
-PROMISE_ENDING(thread_signal_ends_all, -SIGTERM,
-               "SIGTERM sent to one thread ends the whole process") {
+static void send_to_thread_that_blocks(void* (*wait)(void*)) {
   static pthread_t blocked;
-  blocked = start(block_for_ever, NULL);
+  blocked = start(wait, NULL);
   settle();
   start(kill_thread, &blocked);
   join(blocked);
 }
+PROMISE_ENDING(thread_signal_ends_all, -SIGTERM,
+               "SIGTERM sent to one thread ends the whole process") {
+  send_to_thread_that_blocks(block_for_ever);
+}
 
 static void* block_with_signal_let_in(void* argument) {
-  sigset_t none;
-  sigemptyset(&none);
-  pthread_sigmask(SIG_SETMASK, &none, NULL);
+  unblock(SIGTERM);
   return block_for_ever(argument);
 }
 PROMISE_ENDING(thread_signal_ends_blockers, -SIGTERM,
                "SIGTERM sent to one thread ends the process although all others block it") {
-  static pthread_t blocked;
-  sigset_t all;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, NULL);
-  blocked = start(block_with_signal_let_in, NULL);
-  settle();
-  start(kill_thread, &blocked);
-  join(blocked);
+  block(SIGTERM);
+  send_to_thread_that_blocks(block_with_signal_let_in);
 }
 
 static void* let_signal_in_late(void* argument) {
-  sigset_t ending;
-  sigemptyset(&ending);
-  sigaddset(&ending, SIGTERM);
-  pthread_sigmask(SIG_BLOCK, &ending, NULL);
+  block(SIGTERM);
   pthread_kill(pthread_self(), SIGTERM);
   puts("not yet");
   fflush(stdout);
-  pthread_sigmask(SIG_UNBLOCK, &ending, NULL);
+  unblock(SIGTERM);
   puts("never said");
   return argument;
 }
