@@ -6,6 +6,8 @@
 #include <coir/net/error.hpp>
 #include <coir/net/expiry.hpp>
 #include <coir/net/resolver.hpp>
+#include <coir/net/socket_stream.hpp>
+#include <coir/net/stream.hpp>
 #include <coir/net/tcp_listener.hpp>
 #include <coir/net/tcp_stream.hpp>
 #include <coir/net/udp_socket.hpp>
