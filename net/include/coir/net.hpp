@@ -6,6 +6,12 @@
 #include <coir/net/endpoints.hpp>
 #include <coir/net/error.hpp>
 #include <coir/net/expiry.hpp>
+#include <coir/net/http_error.hpp>
+#include <coir/net/http_headers.hpp>
+#include <coir/net/http_options.hpp>
+#include <coir/net/http_request.hpp>
+#include <coir/net/http_response.hpp>
+#include <coir/net/http_server.hpp>
 #include <coir/net/resolver.hpp>
 #include <coir/net/server_counters.hpp>
 #include <coir/net/socket_stream.hpp>
@@ -17,3 +23,4 @@
 #include <coir/net/unix_datagram.hpp>
 #include <coir/net/unix_listener.hpp>
 #include <coir/net/unix_stream.hpp>
+#include <coir/net/uri.hpp>
