@@ -44,6 +44,15 @@ bool tells_version(std::string_view line) noexcept {
          is_digit(version[name.size() + 2]);
 }
 
+/// True for a line that others may take for complete, while Beast waits for its end.
+bool has_bare_lf(std::string_view lines) noexcept {
+  for (std::size_t at = lines.find('\n'); at != std::string_view::npos;
+       at = lines.find('\n', at + 1)) {
+    if (at == 0 || lines[at - 1] != '\r') return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 message_reader::message_reader(http_request& into, const http_options& limits)
@@ -65,9 +74,8 @@ bool message_reader::read_head(input& from) {
     head_bytes_ += before - from.unread().size();
   }
   const std::size_t bytes = head_bytes_ + (is_header_done() ? 0 : from.unread().size() + 1);
-  if (status_ == 0 && bytes > limits_.header_bytes_max) {
-    status_ = request_.method_.empty() ? 414 : 431;
-  }
+  if (status_ == 0 && bytes > limits_.header_bytes_max) status_ = 431;
+  if (status_ == 431 && request_.method_.empty()) status_ = 414;  // it is all request line so far
   return is_header_done() && status_ == 0;
 }
 
@@ -178,6 +186,7 @@ std::size_t message_reader::read_body(input& from, mutable_buffer into) {
   body_taken_ = 0;
   needs_more_ = false;
   while (body_taken_ == 0 && !is_done() && status_ == 0 && !needs_more_) step(from);
+  if (needs_more_ && chunked() && has_bare_lf(from.unread())) status_ = 400;
   return body_taken_;
 }
 
