@@ -152,6 +152,7 @@ void message_reader::check_host(error_code& ec) {
 void message_reader::take_target(error_code& ec) {
   std::string_view rest = request_.target_;
   request_.query_ = {};
+  request_.raw_path_ = rest;
   if (request_.method_ == "CONNECT") return refuse(501, ec);
   if (rest == "*" && request_.method_ == "OPTIONS") {
     request_.path_.assign(1, '*');
@@ -168,6 +169,7 @@ void message_reader::take_target(error_code& ec) {
   if (rest.find('#') != std::string_view::npos) return refuse(400, ec);
   const std::string_view path = take_until(rest, '?');
   request_.query_ = rest;
+  request_.raw_path_ = path.empty() ? std::string_view("/") : path;
   if (path.empty()) {
     request_.path_.assign(1, '/');
   } else if (is_plain_path(path)) {

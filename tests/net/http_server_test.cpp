@@ -317,6 +317,7 @@ TEST_F(HttpServer, TheLogHasALineForEachRequest) {
   exchange(get("/a\"b?c") + "HEAD / HTTP/1.0\r\n\r\n");
   client_ = connect();
   exchange("nonsense\r\n\r\n");
+  client_.close();
   server_->stop(patience);
   ASSERT_EQ(lines.size(), 3u);
   EXPECT_TRUE(lines[0].starts_with("127.0.0.1 - - ["));

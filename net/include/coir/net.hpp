@@ -7,10 +7,12 @@
 #include <coir/net/error.hpp>
 #include <coir/net/expiry.hpp>
 #include <coir/net/http_error.hpp>
+#include <coir/net/http_files.hpp>
 #include <coir/net/http_headers.hpp>
 #include <coir/net/http_options.hpp>
 #include <coir/net/http_request.hpp>
 #include <coir/net/http_response.hpp>
+#include <coir/net/http_router.hpp>
 #include <coir/net/http_server.hpp>
 #include <coir/net/resolver.hpp>
 #include <coir/net/server_counters.hpp>

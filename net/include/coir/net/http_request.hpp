@@ -74,8 +74,9 @@ class COIR_API http_request {
   std::string method_;
   std::string target_;
   std::string path_;
-  std::string_view query_;  ///< of target_
-  std::string_view host_;   ///< of target_ or headers_
+  std::string_view raw_path_;  ///< of target_
+  std::string_view query_;     ///< of target_
+  std::string_view host_;      ///< of target_ or headers_
   http_headers headers_;
   std::vector<std::pair<std::string, std::string>> path_values_;
   std::optional<std::uint64_t> content_length_;
