@@ -1,0 +1,17 @@
+"""The postgres_fan_out example, against a PostgreSQL of its own."""
+
+from driver import main
+from fan_out import FanOutTest
+from servers import Postgres
+
+
+class PostgresFanOutTest(FanOutTest):
+    name = "postgres_fan_out"
+    make_server = Postgres
+
+
+del FanOutTest  # has no server
+
+
+if __name__ == "__main__":
+    main()
