@@ -121,10 +121,10 @@ constexpr auto server_patience = 5s;       ///< for the server to notice that it
 template <class Database>
 void fan_out(Database& database, const fan_out_options& how) {
   using connection = typename Database::connection;
+  const auto observer_connection = database.connect();  // where nobody answers, one error will do
   const std::vector<long> numbers(std::min(how.connections, how.queries));
   const auto connections =
       coir::pool(connecting_max).map([&](long) { return database.connect(); }, numbers);
-  const auto observer_connection = database.connect();
   coir::queue<connection*> idle;
   for (const std::unique_ptr<connection>& each : connections) idle.put(each.get());
   tally counted;

@@ -4,8 +4,8 @@
 /// it, the wait fails with an errno, the library takes that for trouble with its socket, cleans up
 /// and returns an error. Control is in C++ again then, and that is where the exception belongs:
 ///
-///     PGresult* result = PQexec(connection, query);                  // the library's plain call
-///     if (!result) example::call_failed(PQerrorMessage(connection));  // timeout, fiber_exit, error
+///     PGresult* result = PQexec(connection, query);             // the library's plain call
+///     if (!result) call_failed(PQerrorMessage(connection));     // throws what ended it
 ///
 /// What the library makes of its connection is another matter: most cannot go on in the middle of
 /// an answer. Who wants to keep the connection sends the query, waits for the answer by

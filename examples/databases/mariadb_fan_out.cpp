@@ -43,6 +43,8 @@ class mariadb {
     const bool is_path = server.find('/') != std::string::npos || colon == std::string::npos;
     const std::string host = is_path ? "localhost" : server.substr(0, colon);
     const auto port = is_path ? 0u : static_cast<unsigned>(std::atoi(server.c_str() + colon + 1));
+    const unsigned protocol = is_path ? MYSQL_PROTOCOL_SOCKET : MYSQL_PROTOCOL_TCP;
+    mysql_optionsv(connection_.get(), MYSQL_OPT_PROTOCOL, &protocol);
     if (!mysql_real_connect(connection_.get(), host.c_str(),
                             variable_or("MARIADB_USER", "root").c_str(),
                             variable_or("MARIADB_PASSWORD", "").c_str(), nullptr, port,

@@ -93,7 +93,7 @@ class FanOutTest(ExampleTest):
         result = run_on(BACKENDS[-1], self.name, self.server.missing)
         self.assertEqual(result.returncode, 1, result.stdout)
         self.assertEqual(result.stdout, "")
-        self.assertIn("/nowhere", result.stderr)
+        self.assertRegex(result.stderr, rf"^{self.name}: [^\n]*/nowhere")
 
     def test_connections_that_are_cut_during_the_queries_are_an_error(self):
         with subprocess.Popen(
