@@ -6,9 +6,15 @@ The server is started once; the examples run on both backends, one after the oth
 import os
 import re
 import subprocess
+import sys
+from pathlib import Path
 
-from driver import PATIENCE_S, ExampleTest, program
-from ring import why_no_io_uring
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from driver import PATIENCE_S, ExampleTest, main, program  # noqa: E402  (found by the path above)
+from ring import why_no_io_uring  # noqa: E402
+
+__all__ = ["FanOutTest", "main"]
 
 BACKENDS = ["epoll"] if why_no_io_uring() else ["epoll", "uring"]
 QUERIES = 100

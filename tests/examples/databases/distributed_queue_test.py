@@ -4,10 +4,16 @@ import os
 import re
 import signal
 import subprocess
+import sys
+from pathlib import Path
 
-from driver import PATIENCE_S, Child, ExampleTest, main, program
-from ring import why_no_io_uring
 from servers import Redis
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from driver import (  # noqa: E402  (found by the path above)
+    PATIENCE_S, Child, ExampleTest, main, program)
+from ring import why_no_io_uring  # noqa: E402
 
 PASSWORD = "open sesame"
 BACKENDS = ["epoll"] if why_no_io_uring() else ["epoll", "uring"]

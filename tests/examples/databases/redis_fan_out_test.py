@@ -1,7 +1,6 @@
 """The redis_fan_out example, against a Redis of its own."""
 
-from driver import main
-from fan_out import FanOutTest
+from fan_out import FanOutTest, main
 from servers import Redis
 
 

@@ -1,7 +1,6 @@
 """The mongo_fan_out example, against a small server of MongoDB's wire protocol."""
 
-from driver import main
-from fan_out import FanOutTest
+from fan_out import FanOutTest, main
 from servers import Mongo
 
 
