@@ -10,6 +10,7 @@
 ///     on the server, so that no death falls in between.
 ///   2 A task has one result. A worker that was only slow, and whose task another has taken over
 ///     and finished, finds the task gone when it acknowledges, and its result is dropped.
+/// What is left when Redis itself dies is a matter of its settings (appendonly, appendfsync).
 #pragma once
 
 #include "examples/databases/redis.hpp"

@@ -1,5 +1,6 @@
 """Database servers for tests: on a socket in a temporary folder, and ended with the test."""
 
+import atexit
 import contextlib
 import glob
 import os
@@ -50,7 +51,8 @@ def server_user(*names):
 
 
 class DatabaseServer:
-    """A server process with a folder of its own. Leaving its `with` block ends it."""
+    """A server process with a folder of its own. Leaving its `with` block ends it, and the end of
+    the test does at the latest."""
 
     end_signal = signal.SIGTERM
     missing = "/nowhere/at/all.sock"  # how an example is told of a server that is not there
@@ -59,6 +61,7 @@ class DatabaseServer:
         self.user = user
         self.folder = Path(tempfile.mkdtemp(prefix="coir-"))
         self.process = None
+        atexit.register(self.__exit__)
         if user:
             shutil.chown(self.folder, user.pw_name)
 
