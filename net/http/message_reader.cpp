@@ -44,6 +44,16 @@ bool tells_version(std::string_view line) noexcept {
          is_digit(version[name.size() + 2]);
 }
 
+/// True for a field that goes on in another line: others may see two fields there. Beast has put
+/// such a value together elsewhere, or found it behind the end of the name's line.
+bool is_folded(std::string_view name, std::string_view value, std::size_t head_bytes_max) noexcept {
+  if (value.empty()) return false;
+  const std::ptrdiff_t distance = value.data() - name.data();
+  if (distance < 0 || static_cast<std::size_t>(distance) > head_bytes_max) return true;
+  return std::string_view(name.data(), static_cast<std::size_t>(distance)).find('\n') !=
+         std::string_view::npos;
+}
+
 /// True for a line that others may take for complete, while Beast waits for its end.
 bool has_bare_lf(std::string_view lines) noexcept {
   for (std::size_t at = lines.find('\n'); at != std::string_view::npos;
@@ -119,12 +129,7 @@ void message_reader::on_field_impl(beast_http::field name, string_view name_text
                                    error_code& ec) {
   if (++fields_ > limits_.header_fields_max) return refuse(431, ec);
   if (is_header_done()) return;  // a trailer: nobody asks for those
-  // A field that goes on in the next line was put together elsewhere: its value does not follow its
-  // name. Other readers of this request might see two fields there.
-  const std::ptrdiff_t distance = value.data() - name_text.data();
-  const bool is_folded = !value.empty() && (distance < 0 || static_cast<std::size_t>(distance) >
-                                                                limits_.header_bytes_max);
-  if (is_folded) return refuse(400, ec);
+  if (is_folded(plain(name_text), plain(value), limits_.header_bytes_max)) return refuse(400, ec);
   if (name == beast_http::field::transfer_encoding) {
     if (request_.version_ < 11) return refuse(400, ec);
     if (!equal_ignoring_case(plain(value), "chunked")) return refuse(501, ec);
@@ -193,7 +198,7 @@ std::size_t message_reader::read_body(input& from, mutable_buffer into) {
 }
 
 std::uint64_t message_reader::bytes_left() const {
-  const auto left = content_length_remaining();
+  const auto left = is_header_done() ? content_length_remaining() : boost::none;
   return left ? *left : 0;
 }
 

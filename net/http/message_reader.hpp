@@ -40,7 +40,8 @@ class message_reader : private boost::beast::http::basic_parser<true> {
   /// Takes what `from` has of the body, up to the size of `into`. Returns how much: 0 when more
   /// input is needed, when the body is complete, or with status() set.
   std::size_t read_body(input& from, mutable_buffer into);
-  /// How much of a body whose length is known is still to come; 0 for one in chunks.
+  /// How much of a body whose length is known is still to come; 0 for one in chunks, and
+  /// while the head is not complete.
   std::uint64_t bytes_left() const;
   /// The same as read_body with bytes that stand in the body's own place already: bytes_left() must
   /// not be less.

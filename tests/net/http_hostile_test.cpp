@@ -113,6 +113,8 @@ std::vector<hostile_case> cases() {
       {"empty_name", with_field(": value"), 400},
       {"name_with_a_space", with_field("My Name: value"), 400},
       {"folded_field", with_field("Name: a\r\n b"), 400},
+      {"field_folded_at_once", with_field("Name:\r\n b"), 400},
+      {"folded_encoding", post("Transfer-Encoding:\r\n chunked\r\n", "0\r\n\r\n"), 400},
       {"first_field_folded", "GET / HTTP/1.1\r\n Host: h\r\n\r\n", 400},
       {"nul_in_a_value", with_field("Name: a\0b"s), 400},
       {"control_in_a_value", with_field("Name: a\x02"), 400},
