@@ -64,6 +64,9 @@ class stream_server::core {
  public:
   core(endpoints where, handler serve, options how)
       : where_(std::move(where)), serve_(std::move(serve)), how_(std::move(how)) {}
+  core(const core&) = delete;
+  core& operator=(const core&) = delete;
+  ~core() { end_now(); }
 
   void start(std::error_code& ec, address& failed);
   void start_if_idle();
@@ -73,7 +76,6 @@ class stream_server::core {
   std::vector<address> local_addresses();
   server_counters counters() noexcept;
   bool is_in_handler() noexcept { return connections_.is_inside(); }
-  bool is_idle() const noexcept { return phase_.load() == phase::idle; }
   void leave_to_another_fiber() noexcept;
 
  private:
@@ -92,19 +94,25 @@ class stream_server::core {
     stopper& operator=(const stopper&) = delete;
     ~stopper() {
       const std::shared_ptr<event> over = core_.over_;
-      const bool is_done = core_.is_over_.load();
-      if (--core_.stoppers_ == 0 && is_done) over->set();
+      if (core_.stoppers_.fetch_sub(1) == (is_over | 1)) over->set();
     }
 
    private:
     core& core_;
   };
 
-  /// A pool that tells whether the caller is one of its members.
+  /// Its members can be ended by code that must not be interrupted.
+  class acceptor_group : public group {
+   public:
+    void end() noexcept { roster_.kill_all(nullptr); }
+  };
+
+  /// That, and it tells whether the caller is one of its members.
   class connection_pool : public pool {
    public:
     using pool::pool;
     bool is_inside() const noexcept { return roster_.contains_caller(); }
+    void end() noexcept { roster_.kill_all(nullptr); }
   };
 
   void start_locked(std::error_code& ec, address& failed);
@@ -113,6 +121,8 @@ class stream_server::core {
   void make_doors_of(any_listener ready, std::error_code& ec);
   void open_doors();
   void close_doors();
+  void close_what_is_left() noexcept;
+  void end_now() noexcept;
   void accept_all(door& d);
   void fail(door& d, const std::error_code& ec);
   bool accept_one(door& d, std::error_code& ec);
@@ -126,13 +136,13 @@ class stream_server::core {
   const handler serve_;
   const options how_;
 
-  coir::mutex changes_;                    ///< held by who starts, or closes the doors
-  std::deque<door> doors_;                 ///< guarded by changes_; each door is its fiber's
-  std::vector<address> locals_;            ///< guarded by changes_
-  std::atomic<phase> phase_{phase::idle};  ///< written under changes_, but for `failed`
-  std::atomic<int> final_error_{0};        ///< errno of a listener that failed for good
-  std::atomic<int> stoppers_{0};
-  std::atomic<bool> is_over_{false};  ///< a stop has come to its end
+  coir::mutex changes_;                          ///< held by who starts, or closes the doors
+  std::deque<door> doors_;                       ///< guarded by changes_; each door is its fiber's
+  std::vector<address> locals_;                  ///< guarded by changes_
+  std::atomic<phase> phase_{phase::idle};        ///< written under changes_, but for `failed`
+  std::atomic<int> final_error_{0};              ///< errno of a listener that failed for good
+  static constexpr unsigned is_over = 1u << 31;  ///< a stop has come to its end
+  std::atomic<unsigned> stoppers_{0};            ///< how many are in stop(), and is_over
   const std::shared_ptr<event> over_ = std::make_shared<event>();
 
   detail::room room_;
@@ -141,7 +151,7 @@ class stream_server::core {
   std::atomic<std::uint64_t> accept_failures_{0};
   std::atomic<std::uint64_t> errors_{0};
   connection_pool connections_{how_.max_connections};
-  group acceptors_;
+  acceptor_group acceptors_;
 };
 
 void stream_server::core::start(std::error_code& ec, address& failed) {
@@ -164,19 +174,23 @@ void stream_server::core::start_if_idle() {
 
 void stream_server::core::start_locked(std::error_code& ec, address& failed) {
   if (!detail::ensure_worker(ec)) return;
+  struct undo_unless_running {
+    core& c;
+    ~undo_unless_running() {
+      if (c.phase_ == phase::running) return;
+      c.acceptors_.end();
+      c.doors_.clear();
+      c.locals_.clear();
+    }
+  } at_end{*this};
   ec.clear();
   make_doors(ec, failed);
+  if (ec) return;
   try {
-    if (!ec) open_doors();
-  } catch (const std::system_error& no_stack) {
-    acceptors_.kill();
-    ec = no_stack.code();
-  }
-  if (!ec) {
+    open_doors();
     phase_ = phase::running;
-  } else {
-    doors_.clear();
-    locals_.clear();
+  } catch (const std::system_error& no_stack) {
+    ec = no_stack.code();
   }
 }
 
@@ -233,7 +247,12 @@ void stream_server::core::open_doors() {
 void stream_server::core::accept_all(door& d) {
   struct close_at_end {
     door& d;
-    ~close_at_end() { d.close(); }
+    ~close_at_end() {
+      const this_fiber::no_kill to_the_end;
+      d.close();
+      // A ring keeps a socket that was waited for until its next turn.
+      this_fiber::sleep_for(std::chrono::microseconds(1));
+    }
   } at_end{d};
   detail::shortage shortage(room_, d.local(), "accept connections");
   for (int accepted = 0;;) {
@@ -327,12 +346,11 @@ void stream_server::core::serve_until_over() {
   try {
     over_->wait();
   } catch (...) {
-    const this_fiber::no_kill to_the_end;
-    stop(std::chrono::seconds(0));
+    end_now();
     throw;
   }
   if (const int error = final_error_) {
-    stop(std::chrono::seconds(0));
+    end_now();
     throw std::system_error(error, std::system_category(), "accept connections");
   }
   connections_.join_for(kill_patience);  // of the handler that has stopped it
@@ -342,7 +360,7 @@ std::size_t stream_server::core::stop(time_limit grace) {
   const stopper inside(*this);
   close_doors();
   const std::size_t killed = end_connections(grace);
-  is_over_ = true;
+  stoppers_.fetch_or(is_over);
   return killed;
 }
 
@@ -350,10 +368,27 @@ void stream_server::core::close_doors() {
   const std::lock_guard changing(changes_);
   phase_ = phase::stopped;
   acceptors_.kill();
+  close_what_is_left();
+}
+
+/// Doors whose fibers were killed before they had begun, or are the parent's in the child of a
+/// fork.
+void stream_server::core::close_what_is_left() noexcept {
   for (door& d : doors_) {
-    if (d.is_open()) d.close();  // its fiber was killed before it had begun
+    if (d.is_open()) d.close();
   }
   where_.take_listeners();
+}
+
+/// Stops without grace, however long that takes; nothing interrupts it.
+void stream_server::core::end_now() noexcept {
+  phase_ = phase::stopped;
+  acceptors_.end();
+  if (changes_.try_lock()) {  // else somebody is closing them
+    close_what_is_left();
+    changes_.unlock();
+  }
+  connections_.end();
 }
 
 std::size_t stream_server::core::end_connections(time_limit grace) {
@@ -395,9 +430,10 @@ server_counters stream_server::core::counters() noexcept {
 /// For a handler that destroys its own server: it cannot wait for itself.
 void stream_server::core::leave_to_another_fiber() noexcept {
   try {
-    spawn(
-        {.name = "end of a server"}, [](std::unique_ptr<core> last) { last.reset(); },
-        std::unique_ptr<core>(this));
+    spawn({.name = "end of a server"}, [this] {
+      const std::unique_ptr<core> last(this);
+      last->connections_.join();
+    });
   } catch (const std::exception&) {
     // Without memory for that fiber the memory of the server is lost, and nothing else.
   }
@@ -412,10 +448,13 @@ stream_server::stream_server(std::in_place_t, endpoints where, handler serve, op
 }
 
 stream_server::~stream_server() {
-  if (core_->is_idle()) return;
-  const this_fiber::no_kill to_the_end;
-  core_->stop(std::chrono::seconds(0));
-  if (core_->is_in_handler()) core_.release()->leave_to_another_fiber();
+  if (!core_->is_in_handler()) return;
+  try {
+    core_->stop(std::chrono::seconds(0));
+  } catch (...) {
+    // Of a time limit on this handler: the others end all the same.
+  }
+  core_.release()->leave_to_another_fiber();
 }
 
 void stream_server::start() {
