@@ -1,6 +1,8 @@
 // stream_server: what it serves, how it fails, and how it stops.
 #include "tests/net/server_support.hpp"
 
+#include <coir/handlers.hpp>
+
 #include <memory>
 #include <thread>
 
