@@ -3,6 +3,7 @@
 
 #include <coir/net/address.hpp>
 #include <coir/net/buffer.hpp>
+#include <coir/net/datagram_server.hpp>
 #include <coir/net/endpoints.hpp>
 #include <coir/net/error.hpp>
 #include <coir/net/expiry.hpp>
