@@ -317,8 +317,14 @@ TEST(stream_server, another_thread_may_stop_it) {
   tcp_stream client = client_of(where);
   EXPECT_EQ("ping", exchange(client, "ping"));
   std::atomic<std::size_t> killed = 99;
-  std::thread other([&] { killed = server.stop(); });
-  server.serve_forever();
+  std::atomic<bool> is_seen = false;
+  std::thread other([&] {
+    killed = server.stop();
+    is_seen.wait(false);
+  });
+  EXPECT_NO_THROW(server.serve_forever());
+  is_seen = true;
+  is_seen.notify_all();
   EXPECT_TRUE(is_ended(client));
   EXPECT_TRUE(is_refused(where));
   other.join();
