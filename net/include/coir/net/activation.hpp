@@ -15,6 +15,7 @@ namespace coir::net {
 /// A socket that was handed to the program.
 struct activated_socket {
   std::string name;  ///< FileDescriptorName= of its unit, by default the unit's name; or "unknown"
+  /// What it is; owns the descriptor.
   std::variant<tcp_listener, unix_listener, udp_socket, unix_datagram> socket{};
 };
 
