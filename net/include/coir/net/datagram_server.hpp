@@ -69,7 +69,7 @@ class COIR_API datagram_server {
   /// How to serve.
   struct options {
     /// How many datagrams are handled at a time, by all workers together. Further ones wait in the
-    /// socket's buffer; when that is full UDP loses them, and unix senders wait.
+    /// socket's buffer; when that is full UDP loses them, and unix senders wait. Not with in_turn.
     std::size_t max_in_flight = pool::unbounded;
     /// The handler is called by the fiber that receives, for one datagram after another: the
     /// cheapest way, and in order, for handlers that do not wait: stop() and the destructor wait
