@@ -8,6 +8,14 @@
 #include <coir/net/endpoints.hpp>
 #include <coir/net/error.hpp>
 #include <coir/net/expiry.hpp>
+#include <coir/net/http_error.hpp>
+#include <coir/net/http_files.hpp>
+#include <coir/net/http_headers.hpp>
+#include <coir/net/http_options.hpp>
+#include <coir/net/http_request.hpp>
+#include <coir/net/http_response.hpp>
+#include <coir/net/http_router.hpp>
+#include <coir/net/http_server.hpp>
 #include <coir/net/resolver.hpp>
 #include <coir/net/server_counters.hpp>
 #include <coir/net/server_processes.hpp>
@@ -20,3 +28,4 @@
 #include <coir/net/unix_datagram.hpp>
 #include <coir/net/unix_listener.hpp>
 #include <coir/net/unix_stream.hpp>
+#include <coir/net/uri.hpp>
