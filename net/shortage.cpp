@@ -30,11 +30,18 @@ void room::wait_for(std::chrono::nanoseconds pause) {
   freed_.wait_for(pause);
 }
 
-void shortage::wait(const std::string& reason, std::size_t active) {
+bool room::is_new_episode() noexcept {
   const std::int64_t now = coir::detail::now_ns();
-  if (last_ns_ == 0 || now - last_ns_ > episode_gap_ns) tell_once(reason, active);
+  const std::int64_t last = last_ns_.exchange(now);
+  return last == 0 || now - last > episode_gap_ns;
+}
+
+void room::note_shortage() noexcept { last_ns_ = coir::detail::now_ns(); }
+
+void shortage::wait(const std::string& reason, std::size_t active) {
+  if (room_.is_new_episode()) tell_once(reason, active);
   room_.wait_for(pause_);
-  last_ns_ = coir::detail::now_ns();
+  room_.note_shortage();
   pause_ = std::min(2 * pause_, longest_pause);
 }
 

@@ -22,14 +22,19 @@ class room {
   }
   /// Parks until freed(), but for no longer than `pause`. Throws fiber_exit.
   void wait_for(std::chrono::nanoseconds pause);
+  /// True for the first shortage after a while without any, which is worth a line on stderr.
+  bool is_new_episode() noexcept;
+  /// There is a shortage still.
+  void note_shortage() noexcept;
 
  private:
   std::atomic<int> waiting_{0};
   event freed_;
+  std::atomic<std::int64_t> last_ns_{0};  ///< when there was a shortage last
 };
 
-/// The pauses of one fiber that accepts or receives: they grow while it goes on failing, and a line
-/// on stderr says so once, not each time.
+/// The pauses of one fiber that accepts or receives: they grow while it goes on failing, and one
+/// line on stderr says so for the server, not one each time.
 class shortage {
  public:
   /// Lines say "server on `where`"; `what` cannot be done: "accept connections".
@@ -50,7 +55,6 @@ class shortage {
   const address& where_;
   const char* const what_;
   std::chrono::nanoseconds pause_ = first_pause;
-  std::int64_t last_ns_ = 0;  ///< when it failed last
 };
 
 /// What to tell of a failed call, with what to do about it where that is known.

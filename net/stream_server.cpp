@@ -1,56 +1,18 @@
-// Terms: a door is a listening socket with the fiber that accepts on it; on several workers each
-// has doors of its own. The fibers of doors and those of connections are two groups, which their
-// members leave by themselves, also when they are killed before they have begun.
-//
-// 1. A door's listener is used and closed by the door's fiber only; stop() closes it when that
-//    fiber has ended without having begun.
-// 2. Once the doors' fibers have ended no connection is added. So stop() ends them first, and then
-//    knows whom to wait for.
-// 3. Whatever a connection's fiber uses lives until `connections` is empty, which the destructor
-//    waits for. In a handler of its own that wait is left to another fiber.
-// 4. serve_forever() may destroy the server as soon as it returns: the last of those who stop it
-//    wakes it, as the last thing that it does, through an event that the two share.
-//
-// Rejected: closing the listeners from the fiber that stops, which wakes those who accept just as
-// well: they may be on another thread, which reads the descriptor then. Ending accept by
-// shutdown(2): it ends the listening of every process that shares the socket.
 #include <coir/net/stream_server.hpp>
 
 #include "net/cooperative.hpp"
 #include "net/door.hpp"
-#include "net/shortage.hpp"
-#include "net/tell.hpp"
+#include "net/server_life.hpp"
 
 #include <coir/coir.hpp>
 
-#include <atomic>
 #include <deque>
-#include <mutex>
-#include <new>
 #include <stdexcept>
 
 namespace coir::net {
 namespace {
 
 using detail::door;
-
-// How long those who are killed may take to clean up before stop() gives up on them; gevent's.
-constexpr auto kill_patience = std::chrono::seconds(1);
-
-// Accepting does not wait while connections are in the queue: the others get their turn.
-constexpr int accepts_per_turn = 64;
-
-/// The rest of a limit, for calls that take a duration.
-std::chrono::nanoseconds rest_of(const time_limit& limit) {
-  if (limit.until() == coir::detail::never) return std::chrono::nanoseconds::max();
-  return std::chrono::nanoseconds(limit.until() - coir::detail::now_ns());
-}
-
-/// True for errors after which a listener will never accept again.
-bool is_final(const std::error_code& ec) {
-  return ec == std::errc::bad_file_descriptor || ec == std::errc::invalid_argument ||
-         ec == std::errc::not_a_socket || ec == std::errc::operation_not_supported;
-}
 
 /// A connection on its way to its handler.
 struct accepted_connection {
@@ -60,125 +22,35 @@ struct accepted_connection {
 
 }  // namespace
 
-class stream_server::core {
+class stream_server::core final : public detail::server_life {
  public:
   core(endpoints where, handler serve, options how)
-      : where_(std::move(where)), serve_(std::move(serve)), how_(std::move(how)) {}
-
-  void start(std::error_code& ec, address& failed);
-  void start_if_idle();
-  void serve_until_over();
-  std::size_t stop(time_limit grace);
-  bool is_running() const noexcept { return phase_.load() == phase::running; }
-  std::vector<address> local_addresses();
-  server_counters counters() noexcept;
-  bool is_in_handler() noexcept { return connections_.is_inside(); }
-  bool is_idle() const noexcept { return phase_.load() == phase::idle; }
-  void leave_to_another_fiber() noexcept;
+      : core(std::move(where), std::move(serve), std::make_unique<options>(std::move(how))) {}
+  ~core() override { end_now(); }
 
  private:
-  enum class phase {
-    idle,     ///< there are no doors
-    running,  ///< the doors are open
-    failed,   ///< one of them is closed for good; the others may be open
-    stopped,  ///< the doors are closed, or about to be
-  };
+  core(endpoints where, handler serve, std::unique_ptr<const options> how)
+      : server_life({how->on, how->max_connections, how->on_error}),
+        where_(std::move(where)),
+        serve_(std::move(serve)),
+        how_(std::move(how)) {}
 
-  /// Counts those who stop the server, and tells serve_until_over() when the last has left.
-  class stopper {
-   public:
-    explicit stopper(core& c) : core_(c) { ++core_.stoppers_; }
-    stopper(const stopper&) = delete;
-    stopper& operator=(const stopper&) = delete;
-    ~stopper() {
-      const std::shared_ptr<event> over = core_.over_;
-      const bool is_done = core_.is_over_.load();
-      if (--core_.stoppers_ == 0 && is_done) over->set();
-    }
+  void make_doors(std::error_code& ec, address& failed) override;
+  void open_doors() override;
+  void forget_doors() noexcept override { doors_.clear(); }
+  void close_doors() noexcept override;
 
-   private:
-    core& core_;
-  };
-
-  /// A pool that tells whether the caller is one of its members.
-  class connection_pool : public pool {
-   public:
-    using pool::pool;
-    bool is_inside() const noexcept { return roster_.contains_caller(); }
-  };
-
-  void start_locked(std::error_code& ec, address& failed);
-  void make_doors(std::error_code& ec, address& failed);
   void make_doors_at(const address& local, std::error_code& ec);
   void make_doors_of(any_listener ready, std::error_code& ec);
-  void open_doors();
-  void close_doors();
   void accept_all(door& d);
-  void fail(door& d, const std::error_code& ec);
   bool accept_one(door& d, std::error_code& ec);
   void serve(const address& local, accepted_connection connection);
-  void report(const address& local, const address& peer, const std::exception_ptr& error);
-  std::vector<any_fiber> others();
-  std::size_t end_connections(time_limit grace);
-  std::size_t workers_to_use() const { return how_.on ? how_.on->size() : 1; }
 
   endpoints where_;
   const handler serve_;
-  const options how_;
-
-  coir::mutex changes_;                    ///< held by who starts, or closes the doors
-  std::deque<door> doors_;                 ///< guarded by changes_; each door is its fiber's
-  std::vector<address> locals_;            ///< guarded by changes_
-  std::atomic<phase> phase_{phase::idle};  ///< written under changes_, but for `failed`
-  std::atomic<int> final_error_{0};        ///< errno of a listener that failed for good
-  std::atomic<int> stoppers_{0};
-  std::atomic<bool> is_over_{false};  ///< a stop has come to its end
-  const std::shared_ptr<event> over_ = std::make_shared<event>();
-
-  detail::room room_;
-  std::atomic<std::uint64_t> accepted_{0};
-  std::atomic<std::uint64_t> refused_{0};
-  std::atomic<std::uint64_t> accept_failures_{0};
-  std::atomic<std::uint64_t> errors_{0};
-  connection_pool connections_{how_.max_connections};
-  group acceptors_;
+  const std::unique_ptr<const options> how_;
+  std::deque<door> doors_;
 };
-
-void stream_server::core::start(std::error_code& ec, address& failed) {
-  const std::lock_guard changing(changes_);
-  if (phase_ != phase::idle) {
-    throw std::logic_error(phase_ == phase::running ? "coir: this server is running already"
-                                                    : "coir: a server starts once; make another");
-  }
-  start_locked(ec, failed);
-}
-
-void stream_server::core::start_if_idle() {
-  const std::lock_guard changing(changes_);
-  if (phase_ != phase::idle) return;
-  std::error_code ec;
-  address failed;
-  start_locked(ec, failed);
-  if (ec) detail::throw_error(ec, "listen on " + failed.to_string());
-}
-
-void stream_server::core::start_locked(std::error_code& ec, address& failed) {
-  if (!detail::ensure_worker(ec)) return;
-  ec.clear();
-  make_doors(ec, failed);
-  try {
-    if (!ec) open_doors();
-  } catch (const std::system_error& no_stack) {
-    acceptors_.kill();
-    ec = no_stack.code();
-  }
-  if (!ec) {
-    phase_ = phase::running;
-  } else {
-    doors_.clear();
-    locals_.clear();
-  }
-}
 
 void stream_server::core::make_doors(std::error_code& ec, address& failed) {
   for (const address& local : where_.addresses()) {
@@ -188,7 +60,6 @@ void stream_server::core::make_doors(std::error_code& ec, address& failed) {
   }
   for (any_listener& ready : where_.take_listeners()) {
     make_doors_of(std::move(ready), ec);
-    failed = locals_.back();
     if (ec) return;
   }
 }
@@ -196,14 +67,14 @@ void stream_server::core::make_doors(std::error_code& ec, address& failed) {
 /// One door for each worker, all at one port.
 void stream_server::core::make_doors_at(const address& local, std::error_code& ec) {
   const bool is_shared = local.is_unix();  // which know no SO_REUSEPORT
-  const detail::door_options how{how_.backlog.value_or(listener::default_backlog),
-                                 how_.reuse_port || (workers_to_use() > 1 && !is_shared),
-                                 how_.v6_only};
+  const detail::door_options how{how_->backlog.value_or(listener::default_backlog),
+                                 how_->reuse_port || (workers_to_use() > 1 && !is_shared),
+                                 how_->v6_only};
   any_listener first = detail::listen_at(local, how, ec);
   if (ec) return;
   if (is_shared) return make_doors_of(std::move(first), ec);
   const address& bound = doors_.emplace_back(std::move(first), 0).local();
-  locals_.push_back(bound);
+  add_local(bound);
   for (std::size_t worker = 1; worker < workers_to_use() && !ec; ++worker) {
     doors_.emplace_back(detail::listen_at(bound, how, ec), worker);
   }
@@ -212,7 +83,7 @@ void stream_server::core::make_doors_at(const address& local, std::error_code& e
 /// One door for each worker, all of one socket.
 void stream_server::core::make_doors_of(any_listener ready, std::error_code& ec) {
   const door& first = doors_.emplace_back(std::move(ready), 0);
-  locals_.push_back(first.local());
+  add_local(first.local());
   for (std::size_t worker = 1; worker < workers_to_use() && !ec; ++worker) {
     doors_.push_back(first.duplicate(worker, ec));
   }
@@ -220,17 +91,22 @@ void stream_server::core::make_doors_of(any_listener ready, std::error_code& ec)
 
 void stream_server::core::open_doors() {
   for (door& d : doors_) {
-    const attributes how{.name = "accept on " + d.local().to_string()};
-    if (how_.on) {
-      acceptors_.add(how_.on->spawn_on(d.worker(), how, [this, &d] { accept_all(d); }));
-    } else {
-      acceptors_.spawn(how, [this, &d] { accept_all(d); });
-    }
+    open("accept on " + d.local().to_string(), d.worker(), [this, &d] { accept_all(d); });
   }
+}
+
+/// Those whose fibers were killed before they had begun, or are the parent's in the child of a
+/// fork, are open still.
+void stream_server::core::close_doors() noexcept {
+  for (door& d : doors_) {
+    if (d.is_open()) d.close();
+  }
+  where_.take_listeners();
 }
 
 /// The life of a door's fiber.
 void stream_server::core::accept_all(door& d) {
+  const detail::turn_at_end no_socket_kept;
   struct close_at_end {
     door& d;
     ~close_at_end() { d.close(); }
@@ -239,11 +115,11 @@ void stream_server::core::accept_all(door& d) {
   for (int accepted = 0;;) {
     std::error_code ec;
     std::string why;
-    connections_.wait_available();
+    wait_for_place();
     try {
       if (accept_one(d, ec)) {
         shortage.over();
-        if (++accepted % accepts_per_turn == 0) this_fiber::yield();
+        if (++accepted % detail::arrivals_per_turn == 0) this_fiber::yield();
         continue;
       }
       why = detail::describe_shortage(ec);
@@ -251,9 +127,9 @@ void stream_server::core::accept_all(door& d) {
       ++refused_;  // it is closed by now
       why = no_memory.what();
     }
-    if (is_final(ec)) return fail(d, ec);
+    if (detail::is_final(ec)) return fail(d.local(), "accept connections", ec);
     ++accept_failures_;
-    shortage.wait(why, connections_.size());
+    shortage.wait(why, active());
   }
 }
 
@@ -262,34 +138,17 @@ bool stream_server::core::accept_one(door& d, std::error_code& ec) {
   accepted_connection connection;
   connection.socket = d.accept(connection.peer, ec);
   if (ec) return false;
-  const attributes how{.name = "connection", .stack_bytes = how_.stack_bytes};
-  connections_.spawn(
-      how, [this, &d](accepted_connection c) { serve(d.local(), std::move(c)); },
-      std::move(connection));
-  ++accepted_;
+  begin(
+      {.name = "connection", .stack_bytes = how_->stack_bytes},
+      [this, &d](accepted_connection c) { serve(d.local(), std::move(c)); }, std::move(connection));
   return true;
-}
-
-/// A door that can never accept again, which is the end of the server.
-void stream_server::core::fail(door& d, const std::error_code& ec) {
-  detail::tell("the server on " + d.local().to_string() +
-               " cannot accept any more and ends: " + ec.message());
-  final_error_ = ec.value();
-  phase expected = phase::running;
-  phase_.compare_exchange_strong(expected, phase::failed);
-  over_->set();
 }
 
 /// The life of a connection's fiber.
 void stream_server::core::serve(const address& local, accepted_connection connection) {
-  struct tell_at_end {
-    detail::room& room;
-    ~tell_at_end() { room.freed(); }
-  } at_end{room_};
-  std::exception_ptr error;
-  try {
+  guarded(local, connection.peer, [&] {
     std::unique_ptr<stream> served = std::move(connection.socket);
-    if (how_.wrap) served = how_.wrap(std::move(served));
+    if (how_->wrap) served = how_->wrap(std::move(served));
     if (!served) {
       ++refused_;
       return;
@@ -297,110 +156,7 @@ void stream_server::core::serve(const address& local, accepted_connection connec
     serve_(*served, connection.peer);
     std::error_code ignored;  // the peer may have gone
     served->close(ignored);
-  } catch (const fiber_exit&) {
-    throw;
-  } catch (...) {
-    error = std::current_exception();
-  }
-  if (error) report(local, connection.peer, error);
-}
-
-void stream_server::core::report(const address& local, const address& peer,
-                                 const std::exception_ptr& error) {
-  ++errors_;
-  if (!how_.on_error) return detail::tell_failure(local, peer, error);
-  std::exception_ptr own;
-  try {
-    how_.on_error(error, peer);
-    return;
-  } catch (const fiber_exit&) {
-    throw;
-  } catch (...) {
-    own = std::current_exception();
-  }
-  detail::tell_failure(local, peer, error);
-  detail::tell_failure(local, peer, own);
-}
-
-void stream_server::core::serve_until_over() {
-  if (is_in_handler()) throw std::logic_error("coir: a handler cannot wait for its own server");
-  try {
-    over_->wait();
-  } catch (...) {
-    const this_fiber::no_kill to_the_end;
-    stop(std::chrono::seconds(0));
-    throw;
-  }
-  if (const int error = final_error_) {
-    stop(std::chrono::seconds(0));
-    throw std::system_error(error, std::system_category(), "accept connections");
-  }
-  connections_.join_for(kill_patience);  // of the handler that has stopped it
-}
-
-std::size_t stream_server::core::stop(time_limit grace) {
-  const stopper inside(*this);
-  close_doors();
-  const std::size_t killed = end_connections(grace);
-  is_over_ = true;
-  return killed;
-}
-
-void stream_server::core::close_doors() {
-  const std::lock_guard changing(changes_);
-  phase_ = phase::stopped;
-  acceptors_.kill();
-  for (door& d : doors_) {
-    if (d.is_open()) d.close();  // its fiber was killed before it had begun
-  }
-  where_.take_listeners();
-}
-
-std::size_t stream_server::core::end_connections(time_limit grace) {
-  const std::vector<any_fiber> all = others();
-  joinall(all, rest_of(grace));
-  std::vector<any_fiber> left;
-  for (const any_fiber& each : all) {
-    if (!each.ready()) left.push_back(each);
-  }
-  killall(left, false);
-  joinall(left, kill_patience);
-  return left.size();
-}
-
-/// The fibers of connections, but not the caller.
-std::vector<any_fiber> stream_server::core::others() {
-  std::vector<any_fiber> all = connections_.members();
-  if (is_in_handler()) {
-    std::erase_if(all, [own = this_fiber::id()](const any_fiber& f) { return f.id() == own; });
-  }
-  return all;
-}
-
-std::vector<address> stream_server::core::local_addresses() {
-  const std::lock_guard unchanged(changes_);
-  return locals_;
-}
-
-server_counters stream_server::core::counters() noexcept {
-  server_counters now;
-  now.accepted = accepted_;
-  now.refused = refused_;
-  now.accept_failures = accept_failures_;
-  now.errors = errors_;
-  now.active = connections_.size();
-  return now;
-}
-
-/// For a handler that destroys its own server: it cannot wait for itself.
-void stream_server::core::leave_to_another_fiber() noexcept {
-  try {
-    spawn(
-        {.name = "end of a server"}, [](std::unique_ptr<core> last) { last.reset(); },
-        std::unique_ptr<core>(this));
-  } catch (const std::exception&) {
-    // Without memory for that fiber the memory of the server is lost, and nothing else.
-  }
+  });
 }
 
 stream_server::stream_server(std::in_place_t, endpoints where, handler serve, options how) {
@@ -412,10 +168,7 @@ stream_server::stream_server(std::in_place_t, endpoints where, handler serve, op
 }
 
 stream_server::~stream_server() {
-  if (core_->is_idle()) return;
-  const this_fiber::no_kill to_the_end;
-  core_->stop(std::chrono::seconds(0));
-  if (core_->is_in_handler()) core_.release()->leave_to_another_fiber();
+  if (core_->is_in_handler()) detail::server_life::end_later(std::move(core_));
 }
 
 void stream_server::start() {

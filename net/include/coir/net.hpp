@@ -1,8 +1,10 @@
 /// All of coir's network library.
 #pragma once
 
+#include <coir/net/activation.hpp>
 #include <coir/net/address.hpp>
 #include <coir/net/buffer.hpp>
+#include <coir/net/datagram_server.hpp>
 #include <coir/net/endpoints.hpp>
 #include <coir/net/error.hpp>
 #include <coir/net/expiry.hpp>
@@ -16,6 +18,7 @@
 #include <coir/net/http_server.hpp>
 #include <coir/net/resolver.hpp>
 #include <coir/net/server_counters.hpp>
+#include <coir/net/server_processes.hpp>
 #include <coir/net/socket_stream.hpp>
 #include <coir/net/stream.hpp>
 #include <coir/net/stream_server.hpp>
