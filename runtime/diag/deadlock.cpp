@@ -65,6 +65,7 @@ bool all_wait_for_each_other(worker& w) noexcept {
 
 void on_idle_without_timers(worker& w) noexcept {
   if (!all_wait_for_each_other(w) || has_other_threads()) return;
+  if (w.has_arrivals()) return;  // by a thread that has ended since
   const std::string graph = wait_graph::describe_all(w);
   control_block& main = w.main_fiber();
   if (main.state == fiber_state::parked && main.is_interruptible) {

@@ -168,6 +168,9 @@ class worker final : public thread_slots, public worker_door {
       run_remote_calls();
   }
 
+  /// True when others have asked for something that it has not done yet. The worker's thread only.
+  bool has_arrivals() const noexcept { return !inbox_.empty(); }
+
   /// When its thread became a worker, by real_now_ns(). On that thread, or with the registry
   /// locked.
   deadline begun_at() const noexcept { return begun_at_; }
