@@ -13,3 +13,7 @@ find_library(COIR_LIBURING_ARCHIVE NAMES liburing.a REQUIRED)
 add_library(coir::liburing STATIC IMPORTED)
 set_target_properties(coir::liburing PROPERTIES IMPORTED_LOCATION ${COIR_LIBURING_ARCHIVE})
 set(COIR_LIBURING_STATIC coir::liburing)
+
+# Name look-ups without threads. c-ares makes its socket calls through functions of ours, so it may
+# be a shared library.
+pkg_check_modules(CARES REQUIRED libcares>=1.18)

@@ -42,7 +42,7 @@ endfunction()
 
 coir_install_pc(coir coir "${PROJECT_DESCRIPTION}" ""
   "-l:libboost_context.a -l:liburing.a -pthread")
-coir_install_pc(coir-net coir_net "Sockets for coir's fibers" "coir = ${PROJECT_VERSION}" "")
+coir_install_pc(coir-net coir_net "Sockets for coir's fibers" "coir = ${PROJECT_VERSION}" "-lcares")
 
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME libcoir-dev)
@@ -52,5 +52,5 @@ set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS_PRIVATE_DIRS ${CMAKE_LIBRARY_OUTPUT_DIRECTORY})
 set(CPACK_DEBIAN_PACKAGE_SECTION libdevel)
-set(CPACK_DEBIAN_PACKAGE_SUGGESTS "libboost-context1.81-dev, liburing-dev")
+set(CPACK_DEBIAN_PACKAGE_SUGGESTS "libboost-context1.81-dev, libc-ares-dev, liburing-dev")
 include(CPack)

@@ -1,4 +1,4 @@
-// Name look-ups. libc's resolver runs on an offload thread, off any fiber, while the fiber that
+// Name look-ups. libc's resolver runs on a thread for look-ups, off any fiber, while the fiber that
 // asked is parked: its own sockets, files and modules then work as always.
 //
 // The functions without _r return memory that the next call overwrites. Other fibers call in
@@ -39,6 +39,24 @@ constexpr std::size_t text_bytes_max =
 constinit std::atomic<host_answer*> shared_answer{
     nullptr};  // the result of the last look-up; never freed at exit
 
+/// Runs `call` as offloaded() does, but on a thread for look-ups, of which slow name servers may
+/// take as many as there are.
+template <class Call>
+auto looked_up(Call call) noexcept -> offloaded_result<decltype(call())> {
+  if (io::threads_of_caller()) return offloaded(call);
+  struct job {
+    Call& call;
+    offloaded_result<decltype(call())> result;
+  } work{call, {}};
+  auto run = [](void* argument) {
+    auto& own = *static_cast<job*>(argument);
+    own.result.value = own.call();
+    own.result.error = errno;
+  };
+  if (io::run_look_up(run, &work) < 0) run(&work);  // slower, but right
+  return work.result;
+}
+
 /// Calls `look_up(host, text, bytes, result, h_error)`, one of the _r functions, with more and more
 /// memory until the answer fits. Null memory when there is no answer.
 template <class LookUp>
@@ -52,7 +70,7 @@ answer_memory look_up_growing(LookUp look_up, int& h_error) noexcept {
     return found ? std::move(answer) : nullptr;
   }
   h_error = NETDB_INTERNAL;
-  errno = ENOMEM;  // of the offload thread; offloaded() carries it over
+  errno = ENOMEM;  // of the offload thread; looked_up() carries it over
   return nullptr;
 }
 
@@ -60,7 +78,7 @@ template <class LookUp>
 hostent* look_up_host(LookUp look_up) noexcept {
   int h_error = NETDB_SUCCESS;
   const auto [answer, error] =
-      offloaded([&] { return look_up_growing(look_up, h_error).release(); });
+      looked_up([&] { return look_up_growing(look_up, h_error).release(); });
   if (!answer) {
     set_h_errno(h_error);
     if (h_error == NETDB_INTERNAL) finish(-error);
@@ -78,7 +96,7 @@ int finish_look_up(offloaded_result<int> result) noexcept {
 
 }  // namespace
 
-/// hook: names: libc's own, on an offload thread; a kill ends the wait early
+/// hook: names: libc's own, on a thread for look-ups; a kill ends the wait early
 COIR_HOOK int getaddrinfo(const char* node, const char* service, const addrinfo* hints,
                           addrinfo** result) {
   if (!on_fiber(family::dns)) return real::getaddrinfo(node, service, hints, result);
@@ -93,7 +111,7 @@ COIR_HOOK int getaddrinfo(const char* node, const char* service, const addrinfo*
   return code;
 }
 
-/// hook: names: libc's own, on an offload thread; a kill waits until it is done
+/// hook: names: libc's own, on a thread for look-ups; a kill waits until it is done
 COIR_HOOK int getnameinfo(const sockaddr* address, socklen_t address_size, char* host,
                           socklen_t host_size, char* service, socklen_t service_size, int flags) {
   auto look_up = [&] {
@@ -101,7 +119,7 @@ COIR_HOOK int getnameinfo(const sockaddr* address, socklen_t address_size, char*
   };
   constexpr int numbers_only = NI_NUMERICHOST | NI_NUMERICSERV;
   if (!on_fiber(family::dns) || (flags & numbers_only) == numbers_only) return look_up();
-  return finish_look_up(offloaded(look_up));
+  return finish_look_up(looked_up(look_up));
 }
 
 /// hook: names: as with _r; stays until another fiber's look-up returns
@@ -123,27 +141,27 @@ COIR_HOOK hostent* gethostbyaddr(const void* address, socklen_t size, int family
       [=](auto... out) { return real::gethostbyaddr_r(address, size, family, out...); });
 }
 
-/// hook: names: libc's own, on an offload thread; a kill waits until it is done
+/// hook: names: libc's own, on a thread for look-ups; a kill waits until it is done
 COIR_HOOK int gethostbyname_r(const char* name, hostent* host, char* text, size_t bytes,
                               hostent** result, int* h_error) {
   auto look_up = [&] { return real::gethostbyname_r(name, host, text, bytes, result, h_error); };
-  return on_fiber(family::dns) ? finish_look_up(offloaded(look_up)) : look_up();
+  return on_fiber(family::dns) ? finish_look_up(looked_up(look_up)) : look_up();
 }
 
-/// hook: names: libc's own, on an offload thread; a kill waits until it is done
+/// hook: names: libc's own, on a thread for look-ups; a kill waits until it is done
 COIR_HOOK int gethostbyname2_r(const char* name, int family, hostent* host, char* text,
                                size_t bytes, hostent** result, int* h_error) {
   auto look_up = [&] {
     return real::gethostbyname2_r(name, family, host, text, bytes, result, h_error);
   };
-  return on_fiber(family::dns) ? finish_look_up(offloaded(look_up)) : look_up();
+  return on_fiber(family::dns) ? finish_look_up(looked_up(look_up)) : look_up();
 }
 
-/// hook: names: libc's own, on an offload thread; a kill waits until it is done
+/// hook: names: libc's own, on a thread for look-ups; a kill waits until it is done
 COIR_HOOK int gethostbyaddr_r(const void* address, socklen_t size, int family, hostent* host,
                               char* text, size_t bytes, hostent** result, int* h_error) {
   auto look_up = [&] {
     return real::gethostbyaddr_r(address, size, family, host, text, bytes, result, h_error);
   };
-  return on_fiber(family::dns) ? finish_look_up(offloaded(look_up)) : look_up();
+  return on_fiber(family::dns) ? finish_look_up(looked_up(look_up)) : look_up();
 }

@@ -1,6 +1,8 @@
 #include <coir/net/resolver.hpp>
 
 #include "net/cooperative.hpp"
+#include "net/resolver_settings.hpp"
+#include "net/shared_look_up.hpp"
 #include "runtime/io/resolve.hpp"
 
 #include <charconv>
@@ -47,9 +49,8 @@ std::vector<address> addresses_of(const addrinfo* list) {
   return all;
 }
 
-std::vector<address> look_up(const std::string& host, const std::string& port,
-                             coir::detail::deadline until, std::error_code& ec) {
-  if (!detail::ensure_worker(ec)) return {};
+std::vector<address> look_up_by_system(const std::string& host, const std::string& port,
+                                       coir::detail::deadline until, std::error_code& ec) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;  // else each address comes once for each type
   addrinfo* list = nullptr;
@@ -61,6 +62,29 @@ std::vector<address> look_up(const std::string& host, const std::string& port,
   if (code == EAI_SYSTEM) detail::finish(-error, ec);
   if (code != 0 && code != EAI_SYSTEM) ec = {code, resolve_category()};
   return code == 0 ? addresses_of(list) : std::vector<address>();
+}
+
+/// What getaddrinfo says of this machine: no name server is asked for that.
+std::uint16_t port_of_service(const std::string& name, coir::detail::deadline until,
+                              std::error_code& ec) {
+  const std::vector<address> found = look_up_by_system({}, name, until, ec);
+  return ec ? 0 : found.front().port();
+}
+
+std::vector<address> look_up(const std::string& host, const std::string& port_text,
+                             std::optional<std::uint16_t> port, coir::detail::deadline until,
+                             std::error_code& ec) {
+  const detail::resolver_settings& settings = detail::settings_of_resolver();
+  ec = settings.fault;
+  if (ec || !detail::ensure_worker(ec)) return {};
+  if (!settings.uses_ares || host.empty()) return look_up_by_system(host, port_text, until, ec);
+  if (!port) port = port_of_service(port_text, until, ec);
+  if (ec) return {};
+  const address known = literal(host, *port);
+  if (known.size() != 0) return {known};
+  std::vector<address> found = detail::share_look_up(host, until, ec);
+  for (address& each : found) each = each.with_port(*port);
+  return found;
 }
 
 }  // namespace
@@ -84,7 +108,7 @@ std::vector<address> resolve(std::string_view host, const service& port, time_li
     const address known = literal(host, *number);
     if (known.size() != 0) return {known};
   }
-  return look_up(std::string(without_brackets(host)), port.text(), limit.until(), ec);
+  return look_up(std::string(without_brackets(host)), port.text(), number, limit.until(), ec);
 }
 
 std::vector<address> resolve(std::string_view host, const service& port, std::error_code& ec) {

@@ -9,18 +9,8 @@
 #include <netinet/tcp.h>
 
 namespace coir::net {
-namespace {
 
 using coir::detail::deadline;
-
-/// The part of the time left that one of `addresses_left` addresses may use.
-deadline share_of(deadline until, std::size_t addresses_left) noexcept {
-  if (until == coir::detail::never) return until;
-  const deadline now = coir::detail::now_ns();
-  return until <= now ? until : now + (until - now) / static_cast<deadline>(addresses_left);
-}
-
-}  // namespace
 
 tcp_stream tcp_stream::connect(const address& peer, time_limit limit) {
   std::error_code ec;
@@ -37,28 +27,6 @@ tcp_stream tcp_stream::connect(const address& peer, time_limit limit, std::error
 
 tcp_stream tcp_stream::connect(const address& peer, std::error_code& ec) {
   return connect(peer, time_limit(), ec);
-}
-
-tcp_stream tcp_stream::connect(std::string_view host, const service& port, time_limit limit) {
-  std::error_code ec;
-  tcp_stream made = connect(host, port, limit, ec);
-  if (ec) detail::throw_error(ec, "connect to " + std::string(host) + ':' + port.text());
-  return made;
-}
-
-tcp_stream tcp_stream::connect(std::string_view host, const service& port, time_limit limit,
-                               std::error_code& ec) {
-  const std::vector<address> peers = resolve(host, port, limit, ec);
-  tcp_stream made;
-  for (std::size_t i = 0; i < peers.size(); ++i) {
-    made.open_until(peers[i], share_of(limit.until(), peers.size() - i), ec);
-    if (!ec) break;
-  }
-  return made;
-}
-
-tcp_stream tcp_stream::connect(std::string_view host, const service& port, std::error_code& ec) {
-  return connect(host, port, time_limit(), ec);
 }
 
 void tcp_stream::open(const address& peer) {

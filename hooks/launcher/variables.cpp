@@ -4,6 +4,9 @@
 #include <charconv>
 #include <system_error>
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
 namespace coir::launcher {
 namespace {
 
@@ -18,6 +21,34 @@ bool is_number(std::string_view text) {
 
 bool is_backend(std::string_view text) {
   return text == "uring" || text == "io_uring" || text == "epoll";
+}
+
+bool is_resolver(std::string_view text) { return text == "thread" || text == "ares"; }
+
+/// "127.0.0.1", "127.0.0.1:53", "::1" or "[::1]:53".
+bool is_name_server(std::string_view text) {
+  const bool has_brackets = text.starts_with('[');
+  const std::size_t end = has_brackets ? text.find(']') : text.rfind(':');
+  const bool is_ipv6 = has_brackets || (end != text.npos && text.find(':') != end);
+  std::string host(text);
+  if (has_brackets && end == text.npos) return false;
+  if (has_brackets || (!is_ipv6 && end != text.npos)) {
+    host = text.substr(has_brackets, end - has_brackets);
+    const std::string_view rest = text.substr(has_brackets ? end + 1 : end);
+    if (!rest.empty() && (rest[0] != ':' || !is_number<1, 65535>(rest.substr(1)))) return false;
+  }
+  unsigned char binary[sizeof(in6_addr)];
+  return inet_pton(is_ipv6 ? AF_INET6 : AF_INET, host.c_str(), binary) == 1;
+}
+
+bool is_name_server_list(std::string_view text) {
+  for (int count = 1; count <= 8; ++count) {
+    const std::size_t comma = text.find(',');
+    if (!is_name_server(text.substr(0, comma))) return false;
+    if (comma == text.npos) return true;
+    text.remove_prefix(comma + 1);
+  }
+  return false;
 }
 
 bool is_clock(std::string_view text) { return text == "real" || text == "virtual"; }
@@ -63,7 +94,14 @@ constexpr variable variables[] = {
     {"COIR_MAX_BLOCKING_MS", "off", "a number from 0 to 86400000", is_number<0, 86'400'000>,
      "milliseconds that a fiber may hold its worker before that is reported"},
     {"COIR_OFFLOAD_THREADS", "8", "a number from 1 to 1024", is_number<1, 1024>,
-     "threads for blocking work: name look-ups, offload()"},
+     "threads for blocking work: offload(), files without io_uring"},
+    {"COIR_RESOLVER", "thread", "thread or ares", is_resolver,
+     "who looks up names for net: getaddrinfo on a thread, or c-ares on the fiber itself"},
+    {"COIR_RESOLVER_THREADS", "8", "a number from 1 to 1024", is_number<1, 1024>,
+     "threads for name look-ups"},
+    {"COIR_NAME_SERVERS", "of /etc/resolv.conf",
+     "a list of at most 8 like 127.0.0.1:5353,[::1]:53,10.0.0.1", is_name_server_list,
+     "name servers that COIR_RESOLVER=ares asks"},
     {"COIR_SEED", "none", "a number", is_number<0, ~0ULL>,
      "replay: pick the schedule of the program's coir workers by this seed"},
     {"COIR_CLOCK", "real", "real or virtual", is_clock,

@@ -1,5 +1,6 @@
 #include <coir/metrics.hpp>
 
+#include "runtime/io/resolve.hpp"
 #include "runtime/kernel/thread_state.hpp"
 #include "runtime/sched/crew.hpp"
 #include "runtime/sched/worker.hpp"
@@ -77,6 +78,20 @@ void add(worker_counts& sum, const worker_counts& one) noexcept {
   sum.busy += one.busy;
 }
 
+look_up_counts read_look_ups() noexcept {
+  const io::look_up_counters& from = io::look_up_count();
+  constexpr auto relaxed = std::memory_order_relaxed;
+  look_up_counts to;
+  to.failed = from.failed.load(relaxed);
+  to.begun = from.begun.load(relaxed);
+  to.coalesced = from.coalesced.load(relaxed);
+  to.given_up = from.given_up.load(relaxed);
+  to.waiting = from.waiting.load(relaxed);
+  to.queued = nanoseconds(from.queued_ns.load(relaxed));
+  to.queued_longest = nanoseconds(from.queued_ns_max.load(relaxed));
+  return to;
+}
+
 /// What has to be read with the registry locked.
 void read(worker& w, worker_metrics& m) {
   m.thread_id = w.thread_id();
@@ -107,6 +122,17 @@ std::string counts_text(const worker_counts& c) {
   return text;
 }
 
+std::string look_ups_text(const look_up_counts& c) {
+  char text[256];
+  const auto n = [](std::uint64_t count) { return static_cast<unsigned long long>(count); };
+  std::snprintf(text, sizeof text,
+                "look-ups %llu begun, %llu calls coalesced, %llu failed, %llu calls given up; "
+                "%llu fibers wait; %.3f s for a thread, %.3f s the longest\n",
+                n(c.begun), n(c.coalesced), n(c.failed), n(c.given_up), n(c.waiting),
+                seconds(c.queued), seconds(c.queued_longest));
+  return text;
+}
+
 /// As the value of a label: the kernel lets a thread be called anything.
 std::string quoted(const std::string& text) {
   std::string out = "\"";
@@ -133,10 +159,36 @@ void add_family(std::string& text, const runtime_metrics& all, const std::string
   if (is_sum && all.workers_ended > 0) text += name + "{set=\"ended\"} " + value(all.ended) + '\n';
 }
 
+/// A family that has one sample, for the process.
+void add_single(std::string& text, const char* name, const char* kind, const char* help,
+                const std::string& value) {
+  const std::string full = std::string("coir_look_up") + name;
+  text += "# HELP " + full + ' ' + help + "\n# TYPE " + full + ' ' + kind + '\n';
+  text += full + ' ' + value + '\n';
+}
+
+void add_look_ups(std::string& text, const look_up_counts& c) {
+  add_single(text, "s_begun_total", "counter", "Name look-ups begun.", std::to_string(c.begun));
+  add_single(text, "s_coalesced_total", "counter", "Calls that shared the look-up of another.",
+             std::to_string(c.coalesced));
+  add_single(text, "s_failed_total", "counter", "Name look-ups that ended with an error.",
+             std::to_string(c.failed));
+  add_single(text, "s_given_up_total", "counter", "Calls that a deadline or a kill ended.",
+             std::to_string(c.given_up));
+  add_single(text, "s_waiting", "gauge", "Fibers that wait for a name look-up.",
+             std::to_string(c.waiting));
+  add_single(text, "_queue_seconds_total", "counter",
+             "Time that name look-ups waited for a thread.", std::to_string(seconds(c.queued)));
+  add_single(text, "_queue_seconds_max", "gauge",
+             "The longest that a name look-up waited for a thread.",
+             std::to_string(seconds(c.queued_longest)));
+}
+
 }  // namespace
 
 runtime_metrics metrics() {
   runtime_metrics all;
+  all.look_ups = read_look_ups();
   {
     const detail::locked_registry registry;
     std::vector<const detail::crew*> crews;
@@ -174,8 +226,9 @@ std::string runtime_metrics::text() const {
     if (m.set) text += ", number " + std::to_string(m.number) + " of set " + m.set_name;
     text += std::string(m.is_asleep ? ", asleep" : ", busy") + "): " + counts_text(m) + '\n';
   }
-  return text + "process (" + std::to_string(workers.size()) + " workers, " +
-         std::to_string(workers_ended) + " ended): " + counts_text(total) + '\n';
+  text += "process (" + std::to_string(workers.size()) + " workers, " +
+          std::to_string(workers_ended) + " ended): " + counts_text(total) + '\n';
+  return look_ups.begun > 0 ? text + look_ups_text(look_ups) : text;
 }
 
 std::string runtime_metrics::prometheus() const {
@@ -190,6 +243,7 @@ std::string runtime_metrics::prometheus() const {
   add_family(text, *this, "coir_asleep_seconds_total", "counter",
              "Time the worker slept for want of fibers to run.",
              [](const worker_counts& c) { return std::to_string(seconds(c.asleep)); });
+  add_look_ups(text, look_ups);
   return text;
 }
 

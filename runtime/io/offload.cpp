@@ -33,12 +33,6 @@ offload_threads& process_threads() noexcept {
   return *only;
 }
 
-}  // namespace
-
-int submit_offload(offload_job& job) noexcept { return process_threads().submit(job); }
-
-namespace {
-
 /// A job on the stack of the fiber that waits for it.
 struct awaited_job final : offload_job {
   void (*work)(void*);
@@ -63,6 +57,10 @@ void wake_waiter(offload_job& job) noexcept {
 }  // namespace
 
 int run_offloaded_or_error(void (*work)(void*), void* argument) noexcept {
+  return run_offloaded_or_error(process_threads(), work, argument);
+}
+
+int run_offloaded_or_error(offload_threads& threads, void (*work)(void*), void* argument) noexcept {
   detail::worker& w = *detail::worker::current_or_null();
   awaited_job job;
   job.run = run_awaited;
@@ -70,7 +68,7 @@ int run_offloaded_or_error(void (*work)(void*), void* argument) noexcept {
   job.work = work;
   job.argument = argument;
   job.waiter = w.running;
-  const int error = submit_offload(job);
+  const int error = threads.submit(job);
   if (error < 0) return error;
   while (!job.is_done.load(std::memory_order_acquire)) {
     w.park(detail::wait_reason::offload, detail::never, detail::interruptible::no);

@@ -1,5 +1,4 @@
-/// Threads for what can only block: files without a ring, name look-ups, and the user's own
-/// blocking work.
+/// Threads for what can only block: files without a ring, and the user's own blocking work.
 #pragma once
 
 #include "runtime/io/offload_threads.hpp"
@@ -8,14 +7,12 @@
 
 namespace coir::io {
 
-/// Queues `job` for the process's own offload threads, of which COIR_OFFLOAD_THREADS says how many
-/// there may be: see offload_threads::submit. 0, or -errno when not a single thread could be
-/// started; the job is then the caller's again. Any thread; never parks.
-int submit_offload(offload_job& job) noexcept;
-
-/// Calls `work(argument)`, which must not throw, on an offload thread and parks the running fiber
-/// until it has returned; a kill is kept until then. 0 or -errno as submit_offload.
+/// Calls `work(argument)`, which must not throw, on one of the process's own offload threads, of
+/// which COIR_OFFLOAD_THREADS says how many there may be, and parks the running fiber until it has
+/// returned; a kill is kept until then. 0, or -errno when not a single thread could be started.
 int run_offloaded_or_error(void (*work)(void*), void* argument) noexcept;
+/// The same on other threads.
+int run_offloaded_or_error(offload_threads& threads, void (*work)(void*), void* argument) noexcept;
 
 /// Calls `f()`, which returns a value or -errno, on an offload thread; returns that, or the -errno
 /// of run_offloaded.

@@ -1,12 +1,14 @@
 /// What the environment says about settings.
 #pragma once
 
+#include <coir/export.hpp>
+
 #include <cstdint>
 
 namespace coir::kernel {
 
 /// The text of a variable; null when it is not set or empty. Valid until the environment changes.
-const char* text_said(const char* variable) noexcept;
+COIR_API const char* text_said(const char* variable) noexcept;
 
 /// The decimal number that a variable says; `otherwise` when it says nothing. What is no number
 /// from `least` to `most` is reported, and `otherwise` used.

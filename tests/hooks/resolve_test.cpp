@@ -1,9 +1,9 @@
+#include "runtime/io/resolve.hpp"
 #include "tests/hooks/support.hpp"
-
-#include <coir/offload.hpp>
 
 #include <cstdlib>
 #include <cstring>
+#include <string>
 #include <vector>
 
 #include <arpa/inet.h>
@@ -32,27 +32,30 @@ bool is_loopback(const hostent* host) {
          std::memcmp(host->h_addr_list[0], &expected, sizeof expected) == 0;
 }
 
-constexpr int offload_threads = 2;
+constexpr int resolver_threads = 2;
 /// Set before the first look-up: coir reads it once.
-[[maybe_unused]] const int is_limited = ::setenv("COIR_OFFLOAD_THREADS", "2", 1);
+[[maybe_unused]] const int is_limited = ::setenv("COIR_RESOLVER_THREADS", "2", 1);
 
-/// Keeps all offload threads busy until release(): a look-up that is made meanwhile has to wait.
-class busy_offload_threads {
+/// Keeps all threads for look-ups busy until release(): a look-up that is made meanwhile has to
+/// wait.
+class busy_resolver_threads {
  public:
-  busy_offload_threads() {
-    for (int i = 0; i < offload_threads; ++i) {
-      jobs_.push_back(coir::spawn([this] {
-        coir::offload([fd = pipe_[0]] {
-          char byte;
-          EXPECT_EQ(1, ::read(fd, &byte, 1));
-        });
+  busy_resolver_threads() {
+    auto read_byte = [](void* fd) {
+      char byte;
+      EXPECT_EQ(1, ::read(*static_cast<int*>(fd), &byte, 1));
+    };
+    for (int i = 0; i < resolver_threads; ++i) {
+      jobs_.push_back(coir::spawn([this, read_byte] {
+        int fd = pipe_[0];
+        EXPECT_EQ(0, coir::io::run_look_up(read_byte, &fd));
       }));
     }
     let_others_park();
   }
-  ~busy_offload_threads() { EXPECT_EQ(jobs_.size(), coir::joinall(jobs_, patience)); }
+  ~busy_resolver_threads() { EXPECT_EQ(jobs_.size(), coir::joinall(jobs_, patience)); }
   void release() {
-    for (int i = 0; i < offload_threads; ++i) EXPECT_EQ(1, ::write(pipe_[1], "x", 1));
+    for (int i = 0; i < resolver_threads; ++i) EXPECT_EQ(1, ::write(pipe_[1], "x", 1));
   }
 
  private:
@@ -64,7 +67,7 @@ class busy_offload_threads {
 /// over before it runs.
 template <class LookUp>
 bool lets_others_run(LookUp look_up) {
-  busy_offload_threads threads;
+  busy_resolver_threads threads;
   bool has_run = false;
   auto other = coir::spawn([&] {
     has_run = true;
@@ -101,9 +104,10 @@ TEST(ResolveHooks, GetaddrinfoReportsItsErrors) {
 TEST(ResolveHooks, ManyLookUpsRunAtTheSameTime) {
   std::vector<coir::fiber<int>> look_ups;
   for (int i = 0; i < 40; ++i) {
-    look_ups.push_back(coir::spawn([] {
+    look_ups.push_back(coir::spawn([i] {
       addrinfo* found = nullptr;
-      const int code = ::getaddrinfo("127.0.0.1", "80", nullptr, &found);
+      const std::string port = std::to_string(1000 + i % 20);  // two fibers ask the same
+      const int code = ::getaddrinfo("127.0.0.1", port.c_str(), nullptr, &found);
       if (code == 0) ::freeaddrinfo(found);
       return code;
     }));

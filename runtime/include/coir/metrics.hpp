@@ -47,6 +47,19 @@ struct worker_metrics : worker_counts {
   bool is_asleep = false;        ///< it had nothing to run just now
 };
 
+/// What name look-ups have done: those of net, and of getaddrinfo in linked hooks. Calls that ask
+/// the same at the same time share one.
+struct look_up_counts {
+  std::uint64_t begun = 0;      ///< questions to the system or to name servers
+  std::uint64_t coalesced = 0;  ///< calls that shared the look-up of another
+  std::uint64_t failed = 0;     ///< look-ups that ended with an error, "no such name" included
+  std::uint64_t given_up = 0;   ///< calls that their deadline or a kill ended
+  std::uint64_t waiting = 0;    ///< fibers that wait for one now
+  /// How long look-ups waited for one of COIR_RESOLVER_THREADS, in all.
+  std::chrono::nanoseconds queued{};
+  std::chrono::nanoseconds queued_longest{};  ///< the longest of these waits
+};
+
 /// What all workers have done.
 struct COIR_API runtime_metrics {
   /// Those whose thread lives. One that a thread took over from another that has ended starts from
@@ -58,8 +71,10 @@ struct COIR_API runtime_metrics {
   /// What those counted whose threads have ended, and how many they are.
   worker_counts ended;
   std::uint64_t workers_ended = 0;  ///< see `ended`
+  look_up_counts look_ups;          ///< of the process
 
-  /// A line for each worker, and one for the process; for people to read, the form may change.
+  /// A line for each worker, one for the process, and one for look-ups if there were any; for
+  /// people to read, the form may change.
   /// Any thread; never parks; throws std::bad_alloc.
   std::string text() const;
   /// The same in the text format that Prometheus scrapes, of version 0.0.4: a family for each

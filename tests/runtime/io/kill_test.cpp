@@ -219,11 +219,13 @@ TEST_F(io_kill_test, file_calls_end_with_their_result_or_ecanceled) {
 }
 
 TEST_F(io_kill_test, a_look_up_that_is_killed_goes_on_alone) {
+  static std::atomic<bool> has_begun;
   static std::atomic<bool> may_return;
   static std::atomic<int> freed;
-  may_return = false;
+  has_begun = may_return = false;
   freed = 0;
   auto slow = [](const char*, const char*, const addrinfo*, addrinfo** result) {
+    has_begun = true;
     while (!may_return) std::this_thread::sleep_for(1ms);
     static addrinfo one{};
     *result = &one;
@@ -237,7 +239,7 @@ TEST_F(io_kill_test, a_look_up_that_is_killed_goes_on_alone) {
                            [](addrinfo*) { ++freed; });
     if (error == ECANCELED) detail::throw_if_interrupted();
   });
-  sleep(2ms);
+  ASSERT_TRUE(eventually([] { return has_begun.load(); }));
   const stopwatch watch;
   f.kill();
   expect_prompt(watch);

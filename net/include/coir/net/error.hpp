@@ -37,7 +37,7 @@ COIR_API std::error_code make_error_code(errc e) noexcept;
 enum class resolve_errc {
   bad_flags = -1,        ///< EAI_BADFLAGS
   host_not_found = -2,   ///< EAI_NONAME: the name, or the service, is not known
-  try_again = -3,        ///< EAI_AGAIN: no name server answered in time
+  try_again = -3,        ///< EAI_AGAIN: no name server gave an answer, but one may later
   failed = -4,           ///< EAI_FAIL: the name server cannot answer
   no_address = -5,       ///< EAI_NODATA: the name is known but has no address
   service_unknown = -8,  ///< EAI_SERVICE: no such service, or a port that is no number up to 65535

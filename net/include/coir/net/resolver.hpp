@@ -31,11 +31,15 @@ class service {
 };
 
 /// The addresses of `host`, in the order in which they should be tried; never empty. A literal
-/// ("127.0.0.1", "::1",
-/// "[::1]") with a port number is answered at once. Anything else goes to getaddrinfo(3) on an
-/// offload thread, with this machine's files and name servers, while the fiber is parked; an empty
-/// host means this machine (loopback). Errors: codes of resolve_category; std::errc::timed_out when
-/// `limit` passed. A look-up that was given up goes on alone and its answer is dropped. Throws
+/// ("127.0.0.1", "::1", "[::1]") with a port number is answered at once; an empty host means this
+/// machine (loopback). For anything else the fiber parks, and this machine's files and name servers
+/// are asked: by getaddrinfo(3) on one of a few threads kept for that (COIR_RESOLVER_THREADS), or,
+/// with COIR_RESOLVER=ares, by c-ares on the fiber itself, which then also takes name servers from
+/// COIR_NAME_SERVERS. Fibers that ask the same at the same time share one look-up; one that gives
+/// up leaves it to the others. Nothing is kept for later calls. metrics() counts look-ups.
+///
+/// Errors: codes of resolve_category; std::errc::timed_out when `limit` passed;
+/// std::errc::invalid_argument, with a line on stderr, when one of these settings is none. Throws
 /// fiber_exit when the fiber is killed meanwhile. Any thread, which becomes a worker.
 COIR_API std::vector<address> resolve(std::string_view host, const service& port,
                                       time_limit limit = {});

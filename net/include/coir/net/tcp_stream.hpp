@@ -24,10 +24,13 @@ class COIR_API tcp_stream : public socket_stream {
   /// The same without a limit.
   static tcp_stream connect(const address& peer, std::error_code& ec);
 
-  /// Resolves `host` and tries its addresses in order until one accepts. `limit` counts over all of
-  /// it; an address that does not answer gets its share of the time left, so that the others get
-  /// theirs. The error is that of the last address tried, or of resolve(). Throws fiber_exit when
-  /// the fiber is killed meanwhile.
+  /// Resolves `host` and connects to the first of its addresses that accepts, as RFC 8305 ("happy
+  /// eyeballs") says: families take turns, the next address is tried when the one before has
+  /// failed or has not answered within a quarter of a second, and goes on beside it; who is too
+  /// late is closed. `limit` counts over all of it. The error is that of resolve(); or
+  /// std::errc::timed_out; or, when all addresses have failed, that of the last one to fail, of
+  /// those that this machine has a way to. Throws fiber_exit when the fiber is killed meanwhile;
+  /// no descriptor is left behind by that, or by a failure. Any thread, which becomes a worker.
   static tcp_stream connect(std::string_view host, const service& port, time_limit limit = {});
   /// Its twin; the stream is empty when `ec` is set.
   static tcp_stream connect(std::string_view host, const service& port, time_limit limit,
