@@ -14,6 +14,7 @@
 #include <coir/net/http_response.hpp>
 #include <coir/net/http_router.hpp>
 #include <coir/net/http_server.hpp>
+#include <coir/net/iostream.hpp>
 #include <coir/net/resolver.hpp>
 #include <coir/net/server_counters.hpp>
 #include <coir/net/socket_stream.hpp>
