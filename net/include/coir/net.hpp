@@ -27,3 +27,4 @@
 #include <coir/net/unix_listener.hpp>
 #include <coir/net/unix_stream.hpp>
 #include <coir/net/uri.hpp>
+#include <coir/net/web_socket.hpp>
