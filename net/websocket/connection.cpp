@@ -89,7 +89,7 @@ void connection::shake_hands(const target& to, deadline until, std::error_code& 
   if (ec) end();
 }
 
-// --- reading --------------------------------------------------------------------------------------
+// --- reading -------------------------------------------------------------------------------------
 
 std::optional<web_socket::message> connection::read(deadline until, std::error_code& ec) {
   ec.clear();
@@ -292,7 +292,7 @@ deadline connection::silence_until() const noexcept {
   return (pinged_at_ != 0 ? pinged_at_ : heard_at_) + patience / 2;
 }
 
-// --- writing --------------------------------------------------------------------------------------
+// --- writing -------------------------------------------------------------------------------------
 
 void connection::write(opcode op, const_buffer bytes, deadline until, std::error_code& ec) {
   ec.clear();
@@ -411,7 +411,7 @@ mask_key connection::next_mask() {
   return key;
 }
 
-// --- the end --------------------------------------------------------------------------------------
+// --- the end -------------------------------------------------------------------------------------
 
 bool connection::close(std::uint16_t code, std::string_view reason) {
   struct at_end {

@@ -6,8 +6,8 @@
 /// 1. Whoever writes to the stream holds writing_. A message is written by one holder as a whole,
 ///    and is_cut_ stays behind when that fails in the middle: no frame may follow then.
 /// 2. Control frames that a read answers (pong, close) and pings of its own are put into due_,
-///    whole. A reader sends them only if nobody writes; else the writer does, behind its message. So
-///    a reader never waits for a writer that waits for the peer, who may wait for the reader.
+///    whole. A reader sends them only if nobody writes; else the writer does, behind its message.
+///    So a reader never waits for a writer that waits for the peer, who may wait for the reader.
 ///
 /// What was begun of due_ is kept in sending_ until it is gone, so that neither a deadline nor a
 /// kill of the sender cuts a control frame off.

@@ -107,6 +107,9 @@ struct web_socket_options {
 /// later read() goes on where it was. In the middle of a message's write they end it: later writes
 /// fail with web_socket_errc::broken.
 ///
+/// Who closes from elsewhere (a server that stops) must see to it that the object outlives close():
+/// the reader's read() returns before that does.
+///
 /// Deadlines are those of expiry: read() keeps to the read deadline, write and ping to the write
 /// deadline. All calls that park throw fiber_exit when the fiber is killed. An object that was
 /// moved from is empty: calls fail with std::errc::bad_file_descriptor. Moving and destroying must
@@ -147,15 +150,16 @@ class COIR_API web_socket : public expiry {
              const web_socket_options& how = {});
 
   /// The next message; parks until it is there. Nothing when the peer has closed the connection,
-  /// or close() did: see peer_code(). Throws std::system_error: web_socket_errc; std::errc::timed_out
-  /// at the read deadline; std::errc::operation_in_progress when another fiber is in read(); errors
-  /// of the connection. Those that are not about the deadline or the other fiber end it.
+  /// or close() did: see peer_code(). Throws std::system_error: web_socket_errc;
+  /// std::errc::timed_out at the read deadline; std::errc::operation_in_progress when another fiber
+  /// is in read(); errors of the connection. Those that are not about the deadline or the other
+  /// fiber end it.
   std::optional<message> read();
   /// Its twin.
   std::optional<message> read(std::error_code& ec);
 
-  /// Sends a text, which must be UTF-8 (std::invalid_argument, or std::errc::invalid_argument); parks
-  /// while the peer is slow. Throws std::system_error: web_socket_errc::closing and broken,
+  /// Sends a text, which must be UTF-8 (std::invalid_argument, or std::errc::invalid_argument);
+  /// parks while the peer is slow. Throws std::system_error: web_socket_errc::closing and broken,
   /// std::errc::timed_out, errors of the connection.
   void write_text(std::string_view text);
   void write_text(std::string_view text, std::error_code& ec);
