@@ -499,6 +499,36 @@ TEST(web_socket, bad_packed_data_is_told_and_ends_the_connection) {
   EXPECT_EQ(1002u, client.close_received());
 }
 
+TEST(web_socket, random_frames_end_their_own_connection_and_harm_nothing_else) {
+  web_socket_options how = compressing();
+  how.message_bytes_max = 5000;
+  how.close_timeout = 1s;
+  ws_server server(echo, how);
+  for (std::uint64_t seed = 1; seed <= 300; ++seed) {
+    SCOPED_TRACE(seed);
+    pattern random(seed);
+    raw_client client(server.local_address(), "Sec-WebSocket-Extensions: permessage-deflate\r\n");
+    std::string bytes;
+    for (int frame = random.next() % 8; frame >= 0; --frame) {
+      constexpr unsigned char firsts[] = {0x81, 0x82, 0xc1, 0xc2, 0x01, 0x00, 0x80, 0x89, 0x8a};
+      const std::vector<unsigned char> noise = random.take(random.next() % 200);
+      const unsigned char first = firsts[random.next() % sizeof firsts];
+      bytes += raw_client::frame(first, std::string(noise.begin(), noise.end()));
+    }
+    if (seed % 3 == 0) bytes[random.next() % bytes.size()] ^= static_cast<char>(random.next());
+    std::error_code ec;
+    client.wire.write_all(bytes, ec);
+    client.wire.shutdown(direction::write, ec);
+    std::vector<char> got(4096);
+    while (client.wire.read_some(got, ec) != 0) {
+    }
+    EXPECT_TRUE(!ec || ec == std::errc::connection_reset) << ec.message();
+  }
+  web_socket ws = connected(server);
+  ws.write_text("still here");
+  EXPECT_EQ("still here", ws.read()->data);
+}
+
 TEST(web_socket, a_second_close_after_the_first_is_ignored) {
   ws_server server;
   raw_client client(server.local_address());
