@@ -363,12 +363,29 @@ TEST(web_socket, a_deadline_in_the_middle_of_a_message_ends_the_writing_only) {
   EXPECT_FALSE(server.error);
 }
 
+TEST(web_socket, a_kill_in_the_middle_of_a_message_ends_the_writing_only) {
+  ws_server server([](web_socket& ws) {
+    auto writer = spawn([&] { ws.write_binary(std::vector<char>(64 << 20)); });
+    EXPECT_EQ("first", ws.read()->data);
+    writer.kill();
+    EXPECT_EQ(web_socket_errc::broken, thrown_by([&] { ws.write_text("more"); }));
+    EXPECT_EQ(web_socket_errc::broken, thrown_by([&] { ws.ping(); }));
+    EXPECT_EQ("second", ws.read()->data);
+  });
+  raw_client client(server.local_address());
+  client.send(0x81, "first");
+  EXPECT_EQ(0x82, static_cast<unsigned char>(client.byte()));
+  client.send(0x81, "second");
+  server.await_end();
+  EXPECT_FALSE(server.error);
+}
+
 TEST(web_socket, a_silent_peer_is_asked_and_one_that_answers_stays) {
   web_socket_options how;
-  how.idle_timeout = 200ms;
+  how.idle_timeout = 1s;  // half of it is what the answer may take
   ws_server server(echo, how);
   web_socket ws = connected(server);
-  ws.reads_expire_after(800ms);  // answers pings meanwhile
+  ws.reads_expire_after(1700ms);  // answers pings meanwhile
   EXPECT_EQ(std::errc::timed_out, thrown_by([&] { ws.read(); }));
   ws.expires_after(patience);
   ws.write_text("here");
