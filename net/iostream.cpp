@@ -72,6 +72,7 @@ class stream_buffer final : public std::streambuf {
   }
 
   std::streamsize xsputn(const char* from, std::streamsize size) override {
+    if (size <= 0) return 0;
     return guarded([&] {
       const std::size_t count = static_cast<std::size_t>(size);
       if (size <= epptr() - pptr()) {
