@@ -16,6 +16,7 @@
 #include <coir/net/http_response.hpp>
 #include <coir/net/http_router.hpp>
 #include <coir/net/http_server.hpp>
+#include <coir/net/iostream.hpp>
 #include <coir/net/resolver.hpp>
 #include <coir/net/server_counters.hpp>
 #include <coir/net/server_processes.hpp>
@@ -29,3 +30,4 @@
 #include <coir/net/unix_listener.hpp>
 #include <coir/net/unix_stream.hpp>
 #include <coir/net/uri.hpp>
+#include <coir/net/web_socket.hpp>
