@@ -108,7 +108,7 @@ struct directory_walk::state {
     const long size = kernel::call(SYS_getdents64, fd.get(), buffer, buffer_bytes);
     if (size <= 0) return size;
     for (long at = 0; at < size;) {
-      const auto& entry = *reinterpret_cast<const raw_entry*>(buffer + at);
+      const auto& entry = *static_cast<const raw_entry*>(static_cast<const void*>(buffer + at));
       at += entry.size;
       if (std::strcmp(entry.name, ".") != 0 && std::strcmp(entry.name, "..") != 0) add(entry);
     }

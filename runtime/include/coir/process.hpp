@@ -84,8 +84,8 @@ struct process_result {
 ///
 /// Fibers of any worker may use one object together, several may wait() at a time; input(),
 /// output(), error() and communicate() as a file says. A fiber that is killed in a wait leaves
-/// child and object as they are. Movable while no fiber is in it; one that was moved from is empty, and
-/// its calls throw std::system_error with std::errc::no_child_process.
+/// child and object as they are. Movable while no fiber is in it; one that was moved from is empty,
+/// and its calls throw std::system_error with std::errc::no_child_process.
 ///
 /// **The end of the object** ends the child: one that still runs is killed by SIGKILL (its whole
 /// group, if it was given one) and reaped in the background, so that neither a process nor a zombie

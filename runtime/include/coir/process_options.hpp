@@ -48,24 +48,24 @@ enum class process_group {
 /// How a child is started.
 struct process_options {
   /// Its standard input; unless said otherwise the caller's
-  child_stream input;
+  child_stream input = {};
   /// Its standard output; the same
-  child_stream output;
+  child_stream output = {};
   /// Its standard error; the same
-  child_stream error;
+  child_stream error = {};
   /// "NAME=value" each: the whole environment; nothing: the caller's
-  std::optional<std::vector<std::string>> environment;
+  std::optional<std::vector<std::string>> environment = {};
   /// Where it starts; empty: the caller's
-  std::string working_directory;
+  std::string working_directory = {};
   /// The file to execute, where that is not the first argument
-  std::string program;
+  std::string program = {};
   /// Look for a program without a slash in PATH: that of `environment` if it is given
   bool search_path = true;
   /// The process group and session it is in
   process_group group = process_group::inherit;
   /// Further descriptors that it gets, under the same numbers. All others, also those without
   /// FD_CLOEXEC, are closed in it
-  std::vector<int> descriptors;
+  std::vector<int> descriptors = {};
   /// Leave signals ignored that the caller ignores, as nohup needs; else all are at their defaults
   bool keep_ignored_signals = false;
 };
