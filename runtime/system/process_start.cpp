@@ -19,6 +19,7 @@
 #include <cstdlib>
 #include <exception>
 #include <new>
+#include <span>
 #include <stdexcept>
 
 #include <fcntl.h>
@@ -42,7 +43,8 @@ int open_pidfd(pid_t pid) noexcept {
 /// The arrays of pointers that exec wants.
 class pointer_list {
  public:
-  explicit pointer_list(const std::vector<std::string>& texts) {
+  /// Of texts that outlive the list.
+  explicit pointer_list(std::span<const std::string> texts) {
     for (const std::string& text : texts) pointers_.push_back(const_cast<char*>(text.c_str()));
     pointers_.push_back(nullptr);
   }
@@ -191,7 +193,8 @@ struct child_setup {
   child_setup(const std::vector<std::string>& arguments, const process_options& options)
       : how(options),
         argument_list(arguments),
-        environment_list(options.environment ? *options.environment : std::vector<std::string>()),
+        environment_list(options.environment ? std::span<const std::string>(*options.environment)
+                                             : std::span<const std::string>()),
         attributes(options),
         program(options.program.empty() ? arguments[0] : options.program) {}
 
