@@ -367,14 +367,6 @@ int file::release() noexcept {
   return is_standard_ ? fd_ : std::exchange(fd_, -1);
 }
 
-file& file::standard(int fd, const char* name) {
-  struct stat status {};
-  kernel::call(SYS_fstat, fd, &status);
-  auto* const made = new file(fd, name, kind_of(status.st_mode));  // stays for the whole process
-  made->is_standard_ = true;
-  return *made;
-}
-
 file::kind file::kind_of(unsigned mode) noexcept {
   if (S_ISREG(mode) || S_ISBLK(mode)) return kind::regular;
   if (S_ISFIFO(mode)) return kind::pipe;
@@ -473,52 +465,6 @@ pipe_files pipe(std::error_code& ec) {
   if (!ec) made.reader = file::adopt(reader.release(), "a pipe", ec);
   if (!ec) made.writer = file::adopt(writer.release(), "a pipe", ec);
   return made;
-}
-
-file& standard_input() {
-  static file& only = file::standard(0, "standard input");
-  return only;
-}
-
-file& standard_output() {
-  static file& only = file::standard(1, "standard output");
-  return only;
-}
-
-file& standard_error() {
-  static file& only = file::standard(2, "standard error");
-  return only;
-}
-
-std::string read_file(const std::string& path, std::size_t bytes_max) {
-  return file::open(path).read_rest(bytes_max);
-}
-
-std::string read_file(const std::string& path, std::size_t bytes_max, std::error_code& ec) {
-  file from = file::open(path, {.read = true}, ec);
-  return ec ? std::string() : from.read_rest(bytes_max, ec);
-}
-
-namespace {
-
-open_options to_replace(mode_t permissions) noexcept {
-  return {.write = true, .create = true, .truncate = true, .permissions = permissions};
-}
-
-}  // namespace
-
-void write_file(const std::string& path, std::string_view data, mode_t permissions) {
-  file to = file::open(path, to_replace(permissions));
-  to.write_all(data);
-  to.close();
-}
-
-void write_file(const std::string& path, std::string_view data, mode_t permissions,
-                std::error_code& ec) {
-  file to = file::open(path, to_replace(permissions), ec);
-  if (ec) return;
-  to.write_all(data, ec);
-  if (!ec) to.close(ec);
 }
 
 }  // namespace coir

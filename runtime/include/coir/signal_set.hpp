@@ -43,6 +43,8 @@ struct signal_info {
 /// ordinary signal that comes often at a time may count once, as POSIX says; a set keeps 200 at
 /// least, as a rule 3,000, and counts those it had to drop.
 ///
+/// For a coir::select a fiber hands on what comes: `for (;;) channel.send(set.wait());`.
+///
 /// **Masks.** No mask is changed but that of the thread that makes the set: there its signals are
 /// let in, from then on. The kernel gives a signal to any thread that lets it in, a worker or not;
 /// if all others block it that one will do, whatever it waits in. System calls go on by themselves

@@ -199,6 +199,21 @@ TEST_F(signal_set_test, a_killed_wait_loses_no_signal) {
   EXPECT_TRUE(set.wait_for(10s));
 }
 
+TEST_F(signal_set_test, a_fiber_can_hand_signals_on_to_a_select) {
+  signal_set set({SIGUSR1});
+  channel<signal_info> signals;
+  channel<int> others;
+  fiber<> hands_on = spawn([&] {
+    for (;;) signals.send(set.wait());
+  });
+  send(SIGUSR1);
+  int number = 0;
+  select(on_recv(signals, [&](std::optional<signal_info> info) { number = info->number; }),
+         on_recv(others), after(10s));
+  EXPECT_EQ(number, SIGUSR1);
+  hands_on.kill();
+}
+
 TEST_F(signal_set_test, numbers_that_cannot_be_caught_and_too_many_sets_are_errors) {
   for (const int number : {0, -1, 65, 32, SIGKILL, SIGSTOP, SIGSEGV, SIGFPE})
     EXPECT_THROW(signal_set({number}), std::invalid_argument) << number;
