@@ -23,6 +23,13 @@ void count_signal(int) { ++handled; }
 
 void send(int number) { ::kill(::getpid(), number); }
 
+#if defined(__SANITIZE_THREAD__)
+// It runs handlers later than the kernel says, and keeps one signal of each number at most.
+constexpr bool signals_come_at_once = false;
+#else
+constexpr bool signals_come_at_once = true;
+#endif
+
 TEST_F(signal_set_test, a_fiber_waits_while_others_run_and_is_told_who_sent_it) {
   signal_set set({SIGUSR1, SIGUSR2});
   fiber<signal_info> waiting = spawn([&] { return set.wait(); });
@@ -50,6 +57,7 @@ TEST_F(signal_set_test, a_signal_that_came_before_the_wait_is_kept) {
 }
 
 TEST_F(signal_set_test, queued_signals_come_in_order_with_their_values) {
+  if (!signals_come_at_once) GTEST_SKIP() << "the thread sanitizer holds signals back";
   signal_set set({SIGRTMIN + 1});
   for (int i = 0; i < 100; ++i) {
     sigval value;
@@ -154,6 +162,7 @@ TEST_F(signal_set_test, workers_and_threads_may_wait_wherever_the_kernel_deliver
 }
 
 TEST_F(signal_set_test, system_calls_in_other_threads_go_on) {
+  if (!signals_come_at_once) GTEST_SKIP() << "the thread sanitizer holds signals back";
   const pipe_ends pipe = make_pipe();
   signal_set set({SIGUSR1});
   ssize_t result = 0;
