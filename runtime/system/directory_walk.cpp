@@ -125,7 +125,7 @@ struct directory_walk::state {
     if (opened < 0) return opened;
     fd.reset(opened);
     if (!how.follow_links) return 1;
-    struct stat status;
+    struct stat status {};
     if (const long error = kernel::call(SYS_fstat, opened, &status); error < 0)
       return static_cast<int>(error);
     return entered.emplace(status.st_dev, status.st_ino).second;
@@ -134,7 +134,7 @@ struct directory_walk::state {
   void add(const raw_entry& entry) {
     found_item found{entry.name, kind_of_mode(DTTOIF(entry.type)), 0};
     if (entry.type == DT_UNKNOWN) {
-      struct stat status;
+      struct stat status {};
       found.error = static_cast<int>(
           kernel::call(SYS_newfstatat, fd.get(), entry.name, &status, AT_SYMLINK_NOFOLLOW));
       if (found.error >= 0) found.kind = kind_of_mode(status.st_mode);

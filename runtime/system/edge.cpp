@@ -58,7 +58,7 @@ int move_up(owned_fd& fd) noexcept {
 }  // namespace
 
 int make_pipe(owned_fd& reader, owned_fd& writer) noexcept {
-  int ends[2];
+  int ends[2] = {-1, -1};
   const long made = kernel::call(SYS_pipe2, ends, O_CLOEXEC);
   if (made < 0) return static_cast<int>(made);
   reader.reset(ends[0]);

@@ -105,7 +105,7 @@ file file::adopt(int fd, std::string name) {
 
 file file::adopt(int fd, std::string name, std::error_code& ec) {
   if (name.empty()) name = "descriptor " + std::to_string(fd);
-  struct stat status;
+  struct stat status {};
   finish(kernel::call(SYS_fstat, fd, &status), ec);
   if (!ec) finish(kernel::fcntl(fd, F_SETFD, FD_CLOEXEC), ec);
   return ec ? file() : file(fd, std::move(name), kind_of(status.st_mode));

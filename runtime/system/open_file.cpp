@@ -37,7 +37,7 @@ int open_now(const char* path, int flags, unsigned permissions) noexcept {
 }
 
 bool is_fifo(const char* path) noexcept {
-  struct stat status;
+  struct stat status {};
   return kernel::call(SYS_newfstatat, AT_FDCWD, path, &status, 0) == 0 && S_ISFIFO(status.st_mode);
 }
 

@@ -137,7 +137,7 @@ std::string seen_from_here(const std::string& path, const process_options& how) 
 
 /// 0 when `path` is a file that may be executed, or -errno.
 int executable(const std::string& path) noexcept {
-  struct stat status;
+  struct stat status {};
   const long found = kernel::call(SYS_newfstatat, AT_FDCWD, path.c_str(), &status, 0);
   if (found < 0) return static_cast<int>(found);
   if (!S_ISREG(status.st_mode)) return -EACCES;
@@ -168,7 +168,7 @@ std::string find_program(const std::string& name, const process_options& how, in
 /// Why an exec has failed, where the code alone misleads.
 std::string explain(const std::string& program, const process_options& how, int error) {
   const std::string what = "run " + program;
-  struct stat status;
+  struct stat status {};
   const std::string& folder = how.working_directory;
   if (!folder.empty()) {
     const long found = kernel::call(SYS_newfstatat, AT_FDCWD, folder.c_str(), &status, 0);
