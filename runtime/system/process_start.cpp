@@ -153,7 +153,7 @@ std::string find_program(const std::string& name, const process_options& how, in
   for (std::size_t at = 0; at <= path.size();) {
     const std::size_t end = std::min(path.find(':', at), path.size());
     const std::string folder = path.substr(at, end - at);
-    const std::string candidate = (folder.empty() ? "." : folder) + '/' + name;
+    std::string candidate = (folder.empty() ? "." : folder) + '/' + name;
     const int found = executable(seen_from_here(candidate, how));
     if (found == 0) {
       error = 0;
@@ -167,7 +167,7 @@ std::string find_program(const std::string& name, const process_options& how, in
 
 /// Why an exec has failed, where the code alone misleads.
 std::string explain(const std::string& program, const process_options& how, int error) {
-  const std::string what = "run " + program;
+  std::string what = "run " + program;
   struct stat status {};
   const std::string& folder = how.working_directory;
   if (!folder.empty()) {

@@ -48,8 +48,8 @@ struct place {
 
 constinit place places[places_max];
 constinit detail::short_lock table_lock;
-constinit int users[signal_max + 1] = {};           // sets that want the signal; by table_lock
-constinit struct sigaction former[signal_max + 1];  // by table_lock
+constinit int users[signal_max + 1] = {};                // sets that want the signal; by table_lock
+constinit struct sigaction former[signal_max + 1] = {};  // by table_lock
 constinit std::atomic<int> handlers_running{0};
 constinit std::atomic<pid_t> owner_process{0};
 constinit std::atomic<std::uint64_t> came_to_child{0};
