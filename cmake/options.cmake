@@ -19,14 +19,20 @@ set(CMAKE_ARCHIVE_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib)
 # An installed tree may be moved: its programs and libraries find each other relative to themselves.
 set(CMAKE_INSTALL_RPATH "$ORIGIN;$ORIGIN/../${CMAKE_INSTALL_LIBDIR}")
 
-add_compile_options(-Wall -Wextra -Werror -Wshadow -Wcast-align=strict
-                    $<$<COMPILE_LANGUAGE:CXX>:-Wnon-virtual-dtor>)
+# What gcc warns of is an error; clang, which builds the fuzzers, warns of other things.
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  add_compile_options(-Wall -Wextra -Werror -Wshadow -Wcast-align=strict
+                      $<$<COMPILE_LANGUAGE:CXX>:-Wnon-virtual-dtor>)
+endif()
 # Fibers of one worker share its thread-locals; the initial-exec model reads them without a call.
 add_compile_options(-ftls-model=initial-exec)
 
 if(COIR_SANITIZE)
   add_compile_options(-fsanitize=${COIR_SANITIZE} -fno-omit-frame-pointer -g1)
   add_link_options(-fsanitize=${COIR_SANITIZE})
+  if(COIR_SANITIZE MATCHES "address" AND CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+    add_compile_definitions(__SANITIZE_ADDRESS__)  # which gcc defines by itself
+  endif()
   if(COIR_SANITIZE STREQUAL "undefined")
     add_compile_options(-fno-sanitize-recover=all)
   elseif(COIR_SANITIZE STREQUAL "thread")

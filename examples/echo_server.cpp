@@ -3,7 +3,7 @@
 // Each connection is served by straight code, read then write, as if it had the thread for itself.
 // The server ends on SIGINT or SIGTERM: it stops accepting, ends its fibers where they wait, and
 // says what it did. When descriptors or memory run out it goes on serving and accepts again once
-// a connection has ended.
+// a connection has ended: all that is in net::stream_server.
 
 #include "common/command_line.hpp"
 #include "common/stop_signal.hpp"
@@ -11,27 +11,19 @@
 #include <coir/coir.hpp>
 #include <coir/net.hpp>
 
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
-#include <list>
 #include <memory>
 #include <string>
 #include <system_error>
-#include <utility>
-#include <vector>
 
 #include <getopt.h>
 #include <sys/resource.h>
 
 namespace {
 
-using namespace std::chrono_literals;
 namespace net = coir::net;
-
-// Another process may free what we are short of, and that wakes nobody here.
-constexpr auto shortage_pause = 100ms;
 
 constexpr char usage[] =
     "usage: echo_server [options]\n"
@@ -75,110 +67,16 @@ options parse(int argc, char** argv) {
   return result;
 }
 
-/// Accepts connections and echoes what they send. One thread; it is used by fibers of that thread.
-class echo_server {
- public:
-  echo_server(net::tcp_listener listener, std::size_t buffer_bytes)
-      : listener_(std::move(listener)), buffer_bytes_(buffer_bytes) {}
-  echo_server(const echo_server&) = delete;
-  echo_server& operator=(const echo_server&) = delete;
-  /// Ends the connections that are left.
-  ~echo_server() { end_connections(); }
-
-  /// The address it listens on.
-  net::address address() const { return listener_.local_address(); }
-  /// Accepts and serves; parks until stop() has been called. Throws when accepting fails for good.
-  void run();
-  /// Makes run() return. Never parks.
-  void stop() { listener_.close(); }
-  /// Ends all connections and waits until their fibers have gone.
-  void end_connections();
-
-  std::uint64_t connections_served() const { return connections_served_; }
-  std::uint64_t bytes_echoed() const { return bytes_echoed_; }
-
- private:
-  using fiber_list = std::list<coir::fiber<>>;
-
-  /// Takes a fiber off the list when it ends, in whatever way.
-  struct leave_at_end {
-    echo_server& server;
-    fiber_list::iterator place;
-    ~leave_at_end() {
-      server.fibers_.erase(place);
-      server.connection_ended_.set();
-    }
-  };
-
-  void start(net::tcp_stream connection);
-  void serve(net::tcp_stream connection, fiber_list::iterator place);
-  void wait_for_room(const char* shortage);
-
-  net::tcp_listener listener_;
-  const std::size_t buffer_bytes_;
-  fiber_list fibers_;  ///< those that serve a connection now
-  coir::event connection_ended_;
-  bool is_short_ = false;  ///< of descriptors or memory; said so already
-  std::uint64_t connections_served_ = 0;
-  std::uint64_t bytes_echoed_ = 0;
-};
-
-void echo_server::run() {
-  for (;;) {
-    std::error_code error;
-    net::tcp_stream connection = listener_.accept(error);
-    if (!error) {
-      is_short_ = false;
-      start(std::move(connection));
-    } else if (net::is_resource_shortage(error)) {
-      wait_for_room(error.message().c_str());
-    } else if (!listener_.is_open()) {
-      return;
-    } else {
-      throw std::system_error(error, "accept");
-    }
-  }
-}
-
-void echo_server::start(net::tcp_stream connection) {
-  const auto place = fibers_.emplace(fibers_.end());
-  try {
-    *place = coir::spawn([this, place](net::tcp_stream stream) { serve(std::move(stream), place); },
-                         std::move(connection));
-  } catch (const std::exception& no_memory) {
-    fibers_.erase(place);
-    wait_for_room(no_memory.what());  // the connection is closed by now
-  }
-}
-
-void echo_server::serve(net::tcp_stream connection, fiber_list::iterator place) {
-  const leave_at_end leave{*this, place};
-  ++connections_served_;
-  const auto buffer = std::make_unique_for_overwrite<std::byte[]>(buffer_bytes_);
-  // That a client resets its connection is no failure of the server: it ends just this fiber.
+/// Sends back what a client sends, until it has no more, and adds to `echoed` how much that was.
+/// That a client resets its connection is no failure of the server: it ends just this fiber.
+void echo(net::stream& client, std::size_t buffer_bytes, std::uint64_t& echoed) {
+  const auto buffer = std::make_unique_for_overwrite<std::byte[]>(buffer_bytes);
   std::error_code error;
   while (!error) {
-    const std::size_t size = connection.read_some({buffer.get(), buffer_bytes_}, error);
+    const std::size_t size = client.read_some({buffer.get(), buffer_bytes}, error);
     if (size == 0) return;
-    bytes_echoed_ += connection.write_all({buffer.get(), size}, error);
+    echoed += client.write_all({buffer.get(), size}, error);
   }
-}
-
-void echo_server::wait_for_room(const char* shortage) {
-  if (!is_short_) {
-    is_short_ = true;
-    std::fprintf(stderr, "echo_server: %zu connections, cannot take more now: %s\n", fibers_.size(),
-                 shortage);
-  }
-  connection_ended_.clear();
-  connection_ended_.wait_for(shortage_pause);
-}
-
-void echo_server::end_connections() {
-  std::vector<coir::fiber<>> ending(fibers_.begin(), fibers_.end());
-  for (coir::fiber<>& fiber : ending) fiber.kill(false);
-  coir::joinall(ending);
-  fibers_.clear();  // of those that had not begun
 }
 
 /// A descriptor per connection: uses what the administrator allows, not only the usual 1,024.
@@ -194,15 +92,20 @@ int run(const options& how) {
   const bool is_v6 = how.address.find(':') != std::string::npos;
   const net::address local =
       is_v6 ? net::address::ipv6(how.address, how.port) : net::address::ipv4(how.address, how.port);
-  echo_server server(net::tcp_listener::listen(local, {.backlog = how.backlog}), how.buffer_bytes);
+  std::uint64_t bytes_echoed = 0;
+  net::stream_server::options serving;
+  serving.backlog = how.backlog;
+  net::stream_server server(
+      local, [&](net::stream& client) { echo(client, how.buffer_bytes, bytes_echoed); }, serving);
+  server.start();
   example::stop_signal on_signal([&server] { server.stop(); });
-  std::printf("listening on %s (%s)\n", server.address().to_string().c_str(), coir::backend());
+  std::printf("listening on %s (%s)\n", server.local_address().to_string().c_str(),
+              coir::backend());
   std::fflush(stdout);
-  server.run();
-  server.end_connections();
+  server.serve_forever();
   std::printf("served %llu connections, %llu bytes\n",
-              static_cast<unsigned long long>(server.connections_served()),
-              static_cast<unsigned long long>(server.bytes_echoed()));
+              static_cast<unsigned long long>(server.counters().accepted),
+              static_cast<unsigned long long>(bytes_echoed));
   return 0;
 }
 

@@ -1,10 +1,10 @@
 // An HTTP server on all processors: a worker per processor, a listener per worker, a fiber per
 // connection.
 //
-// All listeners share one port (SO_REUSEPORT), so the kernel deals the connections out, and each is
-// accepted and served by fibers of one worker: nothing that a request touches is shared between
-// threads, and nothing is locked. The thread of main is none of the workers; it waits for SIGINT or
-// SIGTERM. Then each worker stops accepting, answers what has arrived, and ends.
+// All listeners of the net::stream_server share one port, so the kernel deals the connections out,
+// and each is accepted and served by fibers of one worker: nothing that a request touches is shared
+// between threads, and nothing is locked. The thread of main is none of the workers; it waits for
+// SIGINT or SIGTERM. Then each worker stops accepting, answers what has arrived, and ends.
 
 #include "common/command_line.hpp"
 #include "common/http.hpp"
@@ -24,7 +24,6 @@
 #include <string>
 #include <string_view>
 #include <system_error>
-#include <utility>
 
 #include <getopt.h>
 
@@ -35,9 +34,8 @@ namespace net = coir::net;
 
 constexpr std::size_t receive_bytes = 16 * 1024;
 constexpr std::uint64_t walk_steps_max = 100'000'000;  // some tenths of a second
-constexpr auto client_patience = 60s;   // for the next request, and for taking an answer
-constexpr auto parting_patience = 5s;   // for the last answers, when a connection is to end
-constexpr auto shortage_pause = 100ms;  // another process may free what we are short of
+constexpr auto client_patience = 60s;  // for the next request, and for taking an answer
+constexpr auto parting_patience = 5s;  // for the last answers, when a connection is to end
 
 constexpr char usage[] =
     "usage: worker_server [options]\n"
@@ -81,83 +79,46 @@ options parse(int argc, char** argv) {
   return result;
 }
 
-/// Sets an event when a scope is left, in whatever way.
-struct set_at_end {
-  coir::event& event;
-  ~set_at_end() { event.set(); }
-};
-
 /// What one worker serves. Made by any thread; all members but the counter are then used by fibers
 /// of that worker only.
 class site {
  public:
-  site(std::size_t worker, net::tcp_listener listener)
-      : header_("X-Worker: " + std::to_string(worker) + "\r\n"), listener_(std::move(listener)) {}
+  explicit site(std::size_t worker) : header_("X-Worker: " + std::to_string(worker) + "\r\n") {}
   site(const site&) = delete;
   site& operator=(const site&) = delete;
 
-  /// Accepts and serves; parks until stop() has been called and all connections have ended. Throws
-  /// when accepting fails for good.
-  void run();
-  /// Makes run() return once the requests that have arrived are answered. Never parks.
-  void stop();
-  /// For when run() has returned.
+  /// Serves one connection.
+  void serve(net::stream& connection);
+  /// Lets the connections end once the requests that have arrived are answered. Never parks.
+  void close();
+  /// For when all have ended.
   std::uint64_t requests_served() const { return requests_served_; }
 
  private:
-  void serve(net::tcp_stream connection);
   bool answer_all(std::string& unread, std::string& answers);
   void answer(const example::http_request& request, std::string& answers);
-  void wait_for_room(const char* shortage);
 
-  const std::string header_;  ///< of each answer
-  net::tcp_listener listener_;
-  std::list<net::tcp_stream*> connections_;  ///< those that are open
-  bool is_short_ = false;                    ///< of descriptors or memory; said so already
+  const std::string header_;             ///< of each answer
+  std::list<net::stream*> connections_;  ///< those that are open
+  bool is_closed_ = false;
   std::uint64_t requests_served_ = 0;
-  coir::group fibers_;  ///< of the connections
 };
 
-void site::run() {
-  for (;;) {
-    std::error_code error;
-    net::tcp_stream connection = listener_.accept(error);
-    if (!error) {
-      is_short_ = false;
-      try {
-        fibers_.spawn([this](net::tcp_stream stream) { serve(std::move(stream)); },
-                      std::move(connection));
-      } catch (const std::exception& no_memory) {
-        wait_for_room(no_memory.what());  // the connection is closed by now
-      }
-    } else if (net::is_resource_shortage(error)) {
-      wait_for_room(error.message().c_str());
-    } else if (!listener_.is_open()) {
-      break;
-    } else {
-      throw std::system_error(error, "accept");
-    }
-  }
-  if (!fibers_.join_for(parting_patience)) fibers_.kill();
-}
-
-void site::stop() {
-  listener_.close();
+void site::close() {
+  is_closed_ = true;
   std::error_code ignored;  // the peer may have gone
-  for (net::tcp_stream* const stream : connections_) {
-    stream->shutdown(net::direction::read, ignored);
-  }
+  for (net::stream* const each : connections_) each->shutdown(net::direction::read, ignored);
 }
 
-void site::serve(net::tcp_stream connection) {
+void site::serve(net::stream& connection) {
   struct leave_at_end {
-    std::list<net::tcp_stream*>& all;
-    std::list<net::tcp_stream*>::iterator place;
+    std::list<net::stream*>& all;
+    std::list<net::stream*>::iterator place;
     ~leave_at_end() { all.erase(place); }
   } leave{connections_, connections_.insert(connections_.end(), &connection)};
   // That a client goes, or is too slow, is no failure of the server: it ends just this fiber.
   std::error_code error;
-  if (!listener_.is_open()) connection.shutdown(net::direction::read, error);  // stop() came first
+  if (is_closed_) connection.shutdown(net::direction::read, error);
   std::array<char, receive_bytes> buffer;
   std::string unread;
   std::string answers;
@@ -228,44 +189,29 @@ void site::answer(const example::http_request& request, std::string& answers) {
   }
 }
 
-void site::wait_for_room(const char* shortage) {
-  if (!is_short_) {
-    is_short_ = true;
-    std::fprintf(stderr, "worker_server: %zu connections, cannot take more now: %s\n",
-                 fibers_.size(), shortage);
-  }
-  coir::sleep(shortage_pause);
-}
-
-/// A site for each worker, all of them on one port.
-void make_sites(std::deque<site>& sites, std::size_t count, const options& how) {
-  const bool is_v6 = how.address.find(':') != std::string::npos;
-  net::address local =
-      is_v6 ? net::address::ipv6(how.address, how.port) : net::address::ipv4(how.address, how.port);
-  for (std::size_t i = 0; i < count; ++i) {
-    auto listener = net::tcp_listener::listen(local, {.reuse_port = true});
-    local = listener.local_address();  // the port that the kernel chose for the first one
-    sites.emplace_back(i, std::move(listener));
-  }
-  std::printf("listening on %s (%s)\n", local.to_string().c_str(), coir::backend());
-  std::fflush(stdout);
-}
-
 int run(const options& how) {
+  const bool is_v6 = how.address.find(':') != std::string::npos;
+  const net::address local =
+      is_v6 ? net::address::ipv6(how.address, how.port) : net::address::ipv4(how.address, how.port);
   std::deque<site> sites;
-  coir::event ending;
-  example::stop_signal on_signal([&] { ending.set(); });
   coir::workers crew({.count = how.workers, .name = "server"});
-  make_sites(sites, crew.size(), how);
-  auto serving = crew.spawn_on_each([&] {
-    const set_at_end end_all{ending};  // a site that fails takes the others with it
-    sites[static_cast<std::size_t>(coir::workers::current_number())].run();
+  for (std::size_t i = 0; i < crew.size(); ++i) sites.emplace_back(i);
+  const auto own_site = [&sites]() -> site& {
+    return sites[static_cast<std::size_t>(coir::workers::current_number())];
+  };
+  net::stream_server::options serving;
+  serving.on = &crew;
+  net::stream_server server(
+      local, [&](net::stream& connection) { own_site().serve(connection); }, serving);
+  server.start();
+  example::stop_signal on_signal([&] {
+    coir::joinall(crew.spawn_on_each([&] { own_site().close(); }));
+    server.stop(parting_patience);
   });
-  ending.wait();
-  crew.spawn_on_each(
-      [&] { sites[static_cast<std::size_t>(coir::workers::current_number())].stop(); });
-  crew.join();
-  for (coir::fiber<>& each : serving) each.get();
+  std::printf("listening on %s (%s)\n", server.local_address().to_string().c_str(),
+              coir::backend());
+  std::fflush(stdout);
+  server.serve_forever();
   std::printf("served");
   for (const site& each : sites) {
     std::printf(" %llu", static_cast<unsigned long long>(each.requests_served()));

@@ -41,4 +41,16 @@ std::pair<unix_datagram, unix_datagram> unix_datagram::pair(std::error_code& ec)
   return {unix_datagram(first.release()), unix_datagram(second.release())};
 }
 
+unix_datagram unix_datagram::adopt(int fd) {
+  std::error_code ec;
+  unix_datagram made = adopt(fd, ec);
+  if (ec) detail::throw_error(ec, "adopt descriptor " + std::to_string(fd));
+  return made;
+}
+
+unix_datagram unix_datagram::adopt(int fd, std::error_code& ec) noexcept {
+  detail::prepare_adoption(fd, SOCK_DGRAM, detail::is_unix_family, ec);
+  return ec ? unix_datagram() : unix_datagram(fd);
+}
+
 }  // namespace coir::net

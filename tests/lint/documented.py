@@ -124,6 +124,8 @@ def is_exempt(declaration, class_name):
         return True
     if rest[-2:] in (["=", "default"], ["=", "delete"]) or "~" in rest[:3]:
         return True
+    if rest[-1] == "override":
+        return True  # described where it is declared first
     if type_word_index(rest) == 0 and not declaration.has_body:
         return True  # forward declaration
     return is_special_member(rest, class_name)

@@ -167,6 +167,11 @@ class Documented(unittest.TestCase):
         text = "/// S.\nstruct s {\n  int a;  ///< there\n  int b;\n};\n"
         self.assertEqual(missing(text), ["int b"])
 
+    def test_what_overrides_is_described_where_it_was_declared_first(self):
+        text = "/// One.\nclass one : public two {{\n public:\n  int f() const{};\n}};\n"
+        self.assertEqual(missing(text.format(" override")), [])
+        self.assertEqual(len(missing(text.format(""))), 1)
+
     def test_c_functions_are_checked(self):
         self.assertEqual(missing('extern "C" {\nint coir_spawn(void (*f)(void*), void* a);\n}\n'),
                          ["int coir_spawn(void(* f)(void *),void * a)"])

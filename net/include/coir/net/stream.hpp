@@ -1,7 +1,6 @@
-/// Connected byte streams: what tcp_stream and unix_stream have in common.
+/// Connections that carry bytes in order, whatever they are made of.
 #pragma once
 
-#include <coir/detail/stream_socket.hpp>
 #include <coir/export.hpp>
 #include <coir/net/address.hpp>
 #include <coir/net/buffer.hpp>
@@ -11,6 +10,7 @@
 #include <cstddef>
 #include <initializer_list>
 #include <span>
+#include <string>
 
 namespace coir::net {
 
@@ -21,9 +21,9 @@ enum class direction {
   both,   ///< the whole connection
 };
 
-/// A connected socket that carries bytes in order. Owns its descriptor, which is non-blocking and
-/// closed on exec. Movable; an object that was moved from, or made without arguments, is empty, and
-/// its calls fail with std::errc::bad_file_descriptor.
+/// A connection that carries bytes in order: what tcp_stream, unix_stream and tls_stream have in
+/// common, so that servers and protocols need not know which it is. An object that was moved from,
+/// or made without arguments, is empty, and its calls fail with std::errc::bad_file_descriptor.
 ///
 /// One fiber may read while another writes. Several readers (or writers) are served one after
 /// another, each call for itself. All fibers that use one stream must belong to one worker: the
@@ -36,6 +36,8 @@ enum class direction {
 /// has closed fails with std::errc::broken_pipe.
 class COIR_API stream : public expiry {
  public:
+  virtual ~stream() = default;
+
   /// Reads what there is, at least one byte and at most the size of `into`; parks until there is
   /// something. Returns how many bytes it was: 0 at the end of the stream, or when `into` is empty.
   /// Throws fiber_exit when killed.
@@ -69,58 +71,55 @@ class COIR_API stream : public expiry {
     return write_parts(std::span(parts.begin(), parts.size()), ec);
   }
 
-  /// Ends one half of the connection, or both; never parks. After `write` the peer reads what was
-  /// written before and then the end of the stream. After `read` the calls that read get what has
-  /// come already, then the end.
+  /// Ends one half of the connection, or both; a socket never parks. After `write` the peer reads
+  /// what was written before and then the end of the stream. After `read` the calls that read get
+  /// what has come already, then the end.
   void shutdown(direction which);
-  void shutdown(direction which, std::error_code& ec) noexcept;
+  virtual void shutdown(direction which, std::error_code& ec) = 0;
   /// Closes the descriptor; never parks. Fibers that wait in this object wake with
   /// std::errc::bad_file_descriptor. Closing an empty or closed stream does nothing. The destructor
   /// does the same and drops the error.
   void close();
-  void close(std::error_code& ec) noexcept;
+  virtual void close(std::error_code& ec) noexcept = 0;
   /// False for an empty or closed stream. Never parks.
-  bool is_open() const noexcept;
+  virtual bool is_open() const noexcept = 0;
 
   /// The address of this end; never parks.
   address local_address() const;
-  address local_address(std::error_code& ec) const noexcept;
+  virtual address local_address(std::error_code& ec) const noexcept = 0;
   /// The address of the other end; std::errc::not_connected when the peer has reset the connection.
   /// Never parks.
   address peer_address() const;
-  address peer_address(std::error_code& ec) const noexcept;
+  virtual address peer_address(std::error_code& ec) const noexcept = 0;
 
   /// The descriptor, for getsockopt and the like; -1 when closed. The stream still owns it: it must
   /// not be closed, and not be made blocking. Never parks.
-  int native_handle() const noexcept;
-  /// Gives the descriptor up: the stream is empty and the caller owns what is returned (-1 when
-  /// there was none), still non-blocking. No fiber may wait in the stream. Never parks.
-  int release() noexcept;
+  virtual int native_handle() const noexcept = 0;
 
  protected:
-  stream() noexcept;
-  /// Takes over a connected, non-blocking descriptor; closes it if there is no memory.
-  explicit stream(int fd);
-  stream(stream&& other) noexcept;
-  stream& operator=(stream&& other) noexcept;
-  ~stream();
+  stream() noexcept = default;
+  stream(stream&&) noexcept = default;
+  stream& operator=(stream&&) noexcept = default;
 
-  /// Makes the socket and connects it to `peer`; parks. The stream must be empty or closed, with no
-  /// fiber in it.
-  void open_socket(const address& peer, coir::detail::deadline until, std::error_code& ec);
-  /// Makes `fd` non-blocking, if it is a stream socket of a family that `accepts_family` knows.
-  static void prepare_adoption(int fd, bool (*accepts_family)(int), std::error_code& ec) noexcept;
   /// Throws `ec` with "`what` PEER".
   [[noreturn]] void fail(const char* what, const std::error_code& ec) const;
 
  private:
-  void hold(int fd);
-  bool begin_call(std::error_code& ec) const;
+  /// Each reads into, or writes from, memory that is not empty, until `until`; parks until at least
+  /// one byte has moved. Returns how many did; a read, 0 at the end of the stream. Sets or clears
+  /// `ec`.
+  virtual std::size_t do_read(mutable_buffer into, coir::detail::deadline until,
+                              std::error_code& ec) = 0;
+  virtual std::size_t do_write(const_buffer from, coir::detail::deadline until,
+                               std::error_code& ec) = 0;
+  /// Writes all parts, one behind the other; returns how many bytes went out before an error.
+  virtual std::size_t do_write_parts(std::span<const const_buffer> parts,
+                                     coir::detail::deadline until, std::error_code& ec) = 0;
+
+  bool begin_call(std::size_t size, std::error_code& ec) const;
   [[noreturn]] void fail_after(std::size_t bytes, const char* what,
                                const std::error_code& ec) const;
   std::string message(const char* what, const std::error_code& ec) const;
-
-  io::stream_socket socket_;
 };
 
 }  // namespace coir::net

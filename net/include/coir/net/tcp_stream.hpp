@@ -2,14 +2,14 @@
 #pragma once
 
 #include <coir/net/resolver.hpp>
-#include <coir/net/stream.hpp>
+#include <coir/net/socket_stream.hpp>
 
 namespace coir::net {
 
 /// A TCP connection; stream describes its reading, writing, closing and deadlines. Nagle's
 /// algorithm is off from the start (TCP_NODELAY), since a small write that waits for the peer's
 /// delayed acknowledgement costs 40 ms.
-class COIR_API tcp_stream : public stream {
+class COIR_API tcp_stream : public socket_stream {
  public:
   /// Empty.
   tcp_stream() noexcept = default;
@@ -58,7 +58,7 @@ class COIR_API tcp_stream : public stream {
 
  private:
   friend class tcp_listener;
-  explicit tcp_stream(int fd) : stream(fd) {}
+  explicit tcp_stream(int fd) : socket_stream(fd) {}
   void open_until(const address& peer, coir::detail::deadline until, std::error_code& ec);
 };
 

@@ -25,6 +25,12 @@ class COIR_API unix_datagram : public datagram_socket {
   static std::pair<unix_datagram, unix_datagram> pair();
   static std::pair<unix_datagram, unix_datagram> pair(std::error_code& ec) noexcept;
 
+  /// Takes over a unix datagram socket; its path stays when it is closed. Makes it non-blocking,
+  /// which everybody notices who shares its open file description. On an error the descriptor stays
+  /// the caller's. Never parks.
+  static unix_datagram adopt(int fd);
+  static unix_datagram adopt(int fd, std::error_code& ec) noexcept;
+
  private:
   explicit unix_datagram(int fd) noexcept : datagram_socket(fd) {}
 };

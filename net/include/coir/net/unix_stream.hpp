@@ -1,14 +1,14 @@
 /// Connections between processes of one machine.
 #pragma once
 
-#include <coir/net/stream.hpp>
+#include <coir/net/socket_stream.hpp>
 
 #include <utility>
 
 namespace coir::net {
 
 /// A unix stream socket; stream describes its reading, writing, closing and deadlines.
-class COIR_API unix_stream : public stream {
+class COIR_API unix_stream : public socket_stream {
  public:
   /// Empty.
   unix_stream() noexcept = default;
@@ -40,7 +40,7 @@ class COIR_API unix_stream : public stream {
 
  private:
   friend class unix_listener;
-  explicit unix_stream(int fd) : stream(fd) {}
+  explicit unix_stream(int fd) : socket_stream(fd) {}
   void open_until(const address& peer, coir::detail::deadline until, std::error_code& ec);
 };
 
