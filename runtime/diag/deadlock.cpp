@@ -19,10 +19,12 @@ namespace {
 constexpr char offload_name[] = "coir-offload";
 
 /// Threads that wake nobody of their own accord: those for blocking work, whose fibers wait with a
-/// reason of their own, the monitor of blocked workers, and the kernel's workers of a ring.
+/// reason of their own, the monitor of blocked workers, the reaper of children, and the kernel's
+/// workers of a ring.
 bool is_ours(const char* thread_name) noexcept {
   return std::strncmp(thread_name, offload_name, sizeof offload_name - 1) == 0 ||
          std::strncmp(thread_name, "coir-monitor", 12) == 0 ||
+         std::strncmp(thread_name, "coir-reaper", 11) == 0 ||
          std::strncmp(thread_name, "iou-wrk-", 8) == 0;
 }
 

@@ -522,7 +522,7 @@ TYPED_TEST(stream_test, duplicated_descriptors_close_with_the_last_of_them) {
 
 TYPED_TEST(stream_test, what_cannot_be_adopted_stays_the_callers) {
   int pipe_ends[2];
-  ASSERT_EQ(0, pipe(pipe_ends));
+  ASSERT_EQ(0, ::pipe(pipe_ends));
   std::error_code ec;
   EXPECT_FALSE(TypeParam::stream_type::adopt(pipe_ends[0], ec).is_open());
   EXPECT_EQ(std::errc::not_a_socket, ec);

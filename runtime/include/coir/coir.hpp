@@ -10,11 +10,13 @@
 #include <coir/clock.hpp>
 #include <coir/condition_variable.hpp>
 #include <coir/context.hpp>
+#include <coir/directory_walk.hpp>
 #include <coir/dump.hpp>
 #include <coir/event.hpp>
 #include <coir/exceptions.hpp>
 #include <coir/fiber.hpp>
 #include <coir/fiber_local.hpp>
+#include <coir/file.hpp>
 #include <coir/future.hpp>
 #include <coir/generator.hpp>
 #include <coir/group.hpp>
@@ -28,6 +30,8 @@
 #include <coir/offload.hpp>
 #include <coir/once.hpp>
 #include <coir/pool.hpp>
+#include <coir/process.hpp>
+#include <coir/process_options.hpp>
 #include <coir/queue.hpp>
 #include <coir/recursive_mutex.hpp>
 #include <coir/replay.hpp>
@@ -36,6 +40,7 @@
 #include <coir/select.hpp>
 #include <coir/semaphore.hpp>
 #include <coir/shared_mutex.hpp>
+#include <coir/signal_set.hpp>
 #include <coir/thread_pool.hpp>
 #include <coir/timeout.hpp>
 #include <coir/wait.hpp>
