@@ -1,6 +1,7 @@
 // Runs commands at the same time, each for a limited time, and prints what became of them. On
 // SIGINT or SIGTERM it ends those that run and prints what they had written by then.
 #include <coir/coir.hpp>
+#include <coir/system.hpp>
 
 #include <charconv>
 #include <chrono>

@@ -64,16 +64,17 @@ int patience::ask_descriptor(short events) noexcept {
 void patience::close_duplicate() noexcept { kernel::close(fd_); }
 
 int patience::await_as_thread(short events) noexcept {
-  const int before = fd_;
-  const int result = threads_->await_ready(fd_, events, mode_.until);
-  if (fd_ != before) {
-    if (owns_duplicate_) kernel::close(before);
-    owns_duplicate_ = true;
+  for (;;) {
+    const int before = fd_;
+    const int result = threads_->await_ready(fd_, events, mode_.until);
+    if (fd_ != before) {
+      if (owns_duplicate_) kernel::close(before);
+      owns_duplicate_ = true;
+    }
+    if (result == -ETIMEDOUT) return timeout_error_;
+    if (result != -ERESTART) return result;
+    if (!restarts()) return -EINTR;
   }
-  if (result == -ETIMEDOUT) return timeout_error_;
-  // A handler with SA_RESTART does not end a call, unless that has a time limit: signal(7).
-  if (result == -ERESTART) return mode_.restarts && mode_.until == detail::never ? 0 : -EINTR;
-  return result;
 }
 
 void count_call() noexcept {
@@ -116,7 +117,7 @@ int pause(const patience& left) noexcept {
   const int fd = left.fd();
   const std::uint32_t generation = detail::fd_table::generation(fd);
   const int error = sleep_until(std::min(left.until(), detail::now_ns() + pause_ns));
-  if (error < 0) return error;
+  if (error < 0 && !(error == -EINTR && left.restarts())) return error;
   return detail::fd_table::generation(fd) == generation ? 0 : -EBADF;
 }
 

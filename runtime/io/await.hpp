@@ -41,6 +41,8 @@ class patience {
     if (threads_) threads_->note_dry(fd_);
   }
   detail::deadline until() const noexcept { return mode_.until; }
+  /// A handler with SA_RESTART does not end the call: none does that has a time limit, signal(7).
+  bool restarts() const noexcept { return mode_.restarts && mode_.until == detail::never; }
   /// The error of a wait that the deadline ended.
   int timeout_error() const noexcept { return timeout_error_; }
 

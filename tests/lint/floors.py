@@ -109,6 +109,7 @@ RUNTIME_HEADERS = {
     "process.hpp": "runtime/system",
     "process_options.hpp": "runtime/system",
     "signal_set.hpp": "runtime/system",
+    "system.hpp": "runtime/system",
     "runtime.hpp": "runtime",
     "coir.h": "runtime",
     "coir.hpp": "runtime",

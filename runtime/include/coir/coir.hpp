@@ -1,4 +1,5 @@
-/// All of coir's runtime. The network library is <coir/net.hpp>.
+/// All that fibers are and wait in. Files, processes and signals are in <coir/system.hpp>, the
+/// network library in <coir/net.hpp>.
 #pragma once
 
 #include <coir/any_fiber.hpp>
@@ -10,13 +11,11 @@
 #include <coir/clock.hpp>
 #include <coir/condition_variable.hpp>
 #include <coir/context.hpp>
-#include <coir/directory_walk.hpp>
 #include <coir/dump.hpp>
 #include <coir/event.hpp>
 #include <coir/exceptions.hpp>
 #include <coir/fiber.hpp>
 #include <coir/fiber_local.hpp>
-#include <coir/file.hpp>
 #include <coir/future.hpp>
 #include <coir/generator.hpp>
 #include <coir/group.hpp>
@@ -30,8 +29,6 @@
 #include <coir/offload.hpp>
 #include <coir/once.hpp>
 #include <coir/pool.hpp>
-#include <coir/process.hpp>
-#include <coir/process_options.hpp>
 #include <coir/queue.hpp>
 #include <coir/recursive_mutex.hpp>
 #include <coir/replay.hpp>
@@ -40,7 +37,6 @@
 #include <coir/select.hpp>
 #include <coir/semaphore.hpp>
 #include <coir/shared_mutex.hpp>
-#include <coir/signal_set.hpp>
 #include <coir/thread_pool.hpp>
 #include <coir/timeout.hpp>
 #include <coir/wait.hpp>

@@ -61,7 +61,7 @@ static void interrupted(void (*call)(void), int flags) {
 }
 static void goes_on(void (*call)(void), void (*let_it_end)(void)) {
   prepare(call, SA_RESTART);
-  for (int i = 1; i <= 4; i++) {
+  for (int i = 1; i <= 12; i++) {
     pthread_kill(target, SIGUSR1);
     AWAIT(GET(handled) == i);
     settle();
