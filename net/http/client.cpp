@@ -33,7 +33,7 @@ const http::answer_head& no_head() {
 
 }  // namespace
 
-// --- http_exchange, http_upload -------------------------------------------------------------------
+// --- http_exchange, http_upload ------------------------------------------------------------------
 
 http_exchange::http_exchange() noexcept = default;
 http_exchange::http_exchange(std::unique_ptr<http::exchange> core) noexcept
@@ -107,7 +107,7 @@ http_exchange http_upload::finish(std::error_code& ec) {
   return without_throwing(ec, [&] { return finish(); });
 }
 
-// --- http_client ----------------------------------------------------------------------------------
+// --- http_client ---------------------------------------------------------------------------------
 
 http_client::http_client() : http_client(options()) {}
 http_client::http_client(options how)

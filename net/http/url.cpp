@@ -1,5 +1,5 @@
-// Own code and not Boost.URL, which takes longer to compile than all of this library's HTTP, refuses
-// what browsers forgive (a space, a quote, UTF-8), and would have to be wrapped part by part.
+// Own code and not Boost.URL, which takes longer to compile than all of this library's HTTP, and
+// refuses what browsers forgive (a space, a quote, UTF-8).
 #include "net/cooperative.hpp"
 #include "net/http/text.hpp"
 

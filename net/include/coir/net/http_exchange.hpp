@@ -46,9 +46,9 @@ class COIR_API http_exchange {
   std::optional<std::uint64_t> content_length() const noexcept;
 
   /// Reads what has come of the body, at least one byte; parks until there is something. Returns 0
-  /// at its end. Fails with std::errc::timed_out, net::errc::end_of_stream when the connection ended
-  /// before the body, net::errc::malformed_answer, or what the connection reports; after that each
-  /// call fails so. Throws fiber_exit when the fiber is killed.
+  /// at its end. Fails with std::errc::timed_out, net::errc::end_of_stream when the connection
+  /// ended before the body, net::errc::malformed_answer, or what the connection reports; after that
+  /// each call fails so. Throws fiber_exit when the fiber is killed.
   std::size_t read_some(mutable_buffer into);
   std::size_t read_some(mutable_buffer into, std::error_code& ec);
   /// The rest of the body; parks until it is there. Fails as read_some, and with
