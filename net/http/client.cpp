@@ -1,5 +1,4 @@
 #include "net/http/client_core.hpp"
-#include "net/http/exchange.hpp"
 
 #include <coir/net/http_client.hpp>
 #include <coir/net/tcp_stream.hpp>
@@ -33,7 +32,7 @@ const http::answer_head& no_head() {
 
 }  // namespace
 
-// --- http_exchange, http_upload ------------------------------------------------------------------
+// --- http_exchange, http_upload -----------------------------------------------------------------
 
 http_exchange::http_exchange() noexcept = default;
 http_exchange::http_exchange(std::unique_ptr<http::exchange> core) noexcept
@@ -107,11 +106,11 @@ http_exchange http_upload::finish(std::error_code& ec) {
   return without_throwing(ec, [&] { return finish(); });
 }
 
-// --- http_client ---------------------------------------------------------------------------------
+// --- http_client --------------------------------------------------------------------------------
 
 http_client::http_client() : http_client(options()) {}
 http_client::http_client(options how)
-    : core_(std::make_shared<http::client_core>(std::move(how))) {}
+    : core_(std::make_unique<http::client_core>(std::move(how))) {}
 http_client::http_client(http_client&&) noexcept = default;
 http_client& http_client::operator=(http_client&&) noexcept = default;
 

@@ -1,7 +1,6 @@
 #include "net/http/client_core.hpp"
 
 #include "net/cooperative.hpp"
-#include "net/http/exchange.hpp"
 #include "net/http/text.hpp"
 
 #include <coir/net/error.hpp>
@@ -25,7 +24,7 @@ using coir::detail::deadline;
   return found;
 }
 
-http_client::options checked(http_client::options how) {
+std::shared_ptr<const client_settings> settings_of(http_client::options how) {
   constexpr std::size_t shortest_head = sizeof "HTTP/1.1 200 \r\n\r\n";
   constexpr std::size_t longest_head = 1 << 30;
   if (how.header_bytes_max < shortest_head || how.header_bytes_max > longest_head ||
@@ -38,7 +37,7 @@ http_client::options checked(http_client::options how) {
   if (!is_field_value(how.user_agent)) {
     throw std::invalid_argument("the user agent of an HTTP client holds a control character");
   }
-  return how;
+  return std::make_shared<const client_settings>(std::move(how));
 }
 
 [[noreturn]] void refuse(const plan& p, const char* why) {
@@ -93,8 +92,8 @@ time_limit limit_of(deadline until) noexcept {
 }  // namespace
 
 client_core::client_core(http_client::options how)
-    : options_(checked(std::move(how))),
-      head_limits_{options_.header_bytes_max, options_.header_fields_max},
+    : settings_(settings_of(std::move(how))),
+      options_(settings_->options),
       pool_(std::make_shared<connection_pool>(
           connection_pool::limits{options_.connections_per_host_max, options_.idle_connections_max,
                                   options_.idle_timeout})) {}
@@ -177,8 +176,7 @@ std::unique_ptr<exchange> client_core::ask(const plan& what) {
 }
 
 std::unique_ptr<exchange> client_core::start(const plan& what, bool on_new_connection) {
-  auto made =
-      std::make_unique<exchange>(shared_from_this(), connect(what, on_new_connection), what);
+  auto made = std::make_unique<exchange>(settings_, connect(what, on_new_connection), what);
   made->send(what.head(options_.user_agent), what.body, what.expects_continue);
   return made;
 }

@@ -1,20 +1,18 @@
-/// What an HTTP client and the requests that are under way share.
+/// An HTTP client within: from calls to answers, over redirects and connections that were dead.
 #pragma once
 
-#include "net/http/answer_reader.hpp"
+#include "net/http/client_settings.hpp"
 #include "net/http/connection_pool.hpp"
+#include "net/http/exchange.hpp"
+#include "net/http/plan.hpp"
 
 #include <coir/net/http_client.hpp>
 
 #include <memory>
-#include <string>
 
 namespace coir::net::http {
 
-class exchange;
-struct plan;
-
-class client_core : public std::enable_shared_from_this<client_core> {
+class client_core {
  public:
   explicit client_core(http_client::options how);
 
@@ -23,8 +21,6 @@ class client_core : public std::enable_shared_from_this<client_core> {
   /// Sends a head whose body follows.
   std::unique_ptr<exchange> upload(const http_call& call);
 
-  const http_client::options& options() const noexcept { return options_; }
-  const answer_reader::limits& head_limits() const noexcept { return head_limits_; }
   connection_pool& pool() noexcept { return *pool_; }
 
  private:
@@ -34,8 +30,8 @@ class client_core : public std::enable_shared_from_this<client_core> {
   std::unique_ptr<exchange> start(const plan& what, bool on_new_connection);
   connection_pool::lease connect(const plan& what, bool on_new_connection);
 
-  const http_client::options options_;
-  const answer_reader::limits head_limits_;
+  const std::shared_ptr<const client_settings> settings_;
+  const http_client::options& options_;  ///< of settings_
   const std::shared_ptr<connection_pool> pool_;
   const void* worker_ = nullptr;  ///< the one that all calls must come from; null before the first
 };

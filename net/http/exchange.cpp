@@ -60,14 +60,15 @@ std::uint64_t number(std::string_view text) {
 
 }  // namespace
 
-exchange::exchange(std::shared_ptr<client_core> owner, connection_pool::lease on, const plan& what)
-    : owner_(std::move(owner)),
+exchange::exchange(std::shared_ptr<const client_settings> settings, connection_pool::lease on,
+                   const plan& what)
+    : settings_(std::move(settings)),
       lease_(std::move(on)),
       name_(what.name()),
       method_(what.method),
       url_text_(what.where.to_public_string()),
       until_(what.until) {
-  reader_.emplace(head_, owner_->head_limits(), method_ == "HEAD");
+  reader_.emplace(head_, settings_->head_limits, method_ == "HEAD");
   is_kept_ = !what.headers.has_token("Connection", "close");
   if (!what.is_upload) return;
   const bool tells_length = what.headers.contains("Content-Length");
@@ -94,7 +95,7 @@ bool exchange::write_all(std::string_view bytes) {
   const_buffer rest(bytes.data(), bytes.size());
   while (rest.size() != 0 && !write_error_) {
     std::error_code ec;
-    expire_writes_at(to(), soon(owner_->options().write_timeout));
+    expire_writes_at(to(), soon(settings_->options.write_timeout));
     rest = rest.from(to().write_some(rest, ec));
     if (is_loss(ec)) {
       write_error_ = ec;
@@ -136,7 +137,7 @@ void exchange::end_upload() {
 /// Parks until the server says that it wants the body, or nothing for a while. False when it has
 /// answered without the body.
 bool exchange::wait_for_continue() {
-  const deadline patience = soon(owner_->options().continue_timeout);
+  const deadline patience = soon(settings_->options.continue_timeout);
   while (read_head(patience)) {
     if (head_.status / 100 != 1) return false;
     const bool is_wanted = head_.status == 100;
@@ -148,7 +149,7 @@ bool exchange::wait_for_continue() {
 
 void exchange::await_answer() {
   fail_if_failed();
-  const deadline patience = soon(owner_->options().response_timeout);
+  const deadline patience = soon(settings_->options.response_timeout);
   do {
     if (!read_head(patience)) {
       fail(std::make_error_code(std::errc::timed_out), "wait for the answer");
@@ -160,7 +161,7 @@ void exchange::await_answer() {
 
 /// False when the time is up.
 bool exchange::read_head(deadline until) {
-  const std::size_t bytes_max = std::max(owner_->options().header_bytes_max, smallest_input);
+  const std::size_t bytes_max = std::max(settings_->options.header_bytes_max, smallest_input);
   while (!reader_->read_head(in())) {
     if (reader_->error()) fail(reader_->error(), reader_->why());
     expire_reads_at(to(), until);
@@ -184,7 +185,7 @@ bool exchange::drop_interim_answer() {
     fail(errc::malformed_answer, "it never comes to the point: too many interim answers");
   }
   head_ = {};
-  reader_.emplace(head_, owner_->head_limits(), method_ == "HEAD");
+  reader_.emplace(head_, settings_->head_limits, method_ == "HEAD");
   return true;
 }
 
@@ -204,7 +205,7 @@ std::size_t exchange::read_some(mutable_buffer into) {
 /// Reads more from the server: straight into its place when that is known; else into in(), and the
 /// result is 0.
 std::size_t exchange::fill(mutable_buffer into) {
-  expire_reads_at(to(), soon(owner_->options().read_timeout));
+  expire_reads_at(to(), soon(settings_->options.read_timeout));
   const std::uint64_t left = reader_->bytes_left();
   const bool is_bare = left != 0 || reader_->ends_with_connection();
   std::error_code ec;
@@ -214,7 +215,7 @@ std::size_t exchange::fill(mutable_buffer into) {
     count = to().read_some({into.data(), static_cast<std::size_t>(room)}, ec);
     if (count != 0) reader_->note_body({into.data(), count});
   } else {
-    const std::size_t bytes_max = std::max(owner_->options().header_bytes_max, smallest_input);
+    const std::size_t bytes_max = std::max(settings_->options.header_bytes_max, smallest_input);
     if (in().unread().size() >= bytes_max) {
       fail(errc::answer_too_long, "the head of a chunk, or the trailer, is too long");
     }
@@ -231,7 +232,7 @@ std::size_t exchange::fill(mutable_buffer into) {
 std::string exchange::read_body() {
   constexpr std::size_t step_min = 16 * 1024;
   constexpr std::size_t step_max = 128 * 1024;
-  const std::uint64_t bytes_max = owner_->options().body_bytes_max;
+  const std::uint64_t bytes_max = settings_->options.body_bytes_max;
   const auto expect_to_fit = [&](std::uint64_t size) {
     if (size > bytes_max) {
       fail(errc::answer_too_long,

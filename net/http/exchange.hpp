@@ -2,11 +2,11 @@
 #pragma once
 
 #include "net/http/answer_reader.hpp"
-#include "net/http/client_core.hpp"
+#include "net/http/client_settings.hpp"
 #include "net/http/connection_pool.hpp"
+#include "net/http/plan.hpp"
 
 #include <coir/net/buffer.hpp>
-#include <coir/net/url.hpp>
 
 #include <chrono>
 #include <cstdint>
@@ -18,29 +18,12 @@
 
 namespace coir::net::http {
 
-/// What is to be sent where.
-struct plan {
-  std::string method;
-  url where;
-  http_headers headers;
-  std::string_view body;  ///< of the caller's http_call
-  bool expects_continue = false;
-  bool is_upload = false;  ///< the body follows, and its framing is told by `headers`
-  coir::detail::deadline until = coir::detail::never;
-
-  /// "GET http://host/path": how errors begin.
-  std::string name() const { return method + ' ' + where.to_public_string(); }
-  /// The head as it is sent.
-  std::string head(const std::string& user_agent) const;
-  /// Turns this into the request that a redirect asks for.
-  void follow(int status, std::string_view location);
-};
-
 /// Throws std::system_error when it fails; the connection is closed then, and each later call fails
 /// in the same way.
 class exchange {
  public:
-  exchange(std::shared_ptr<client_core> owner, connection_pool::lease on, const plan& what);
+  exchange(std::shared_ptr<const client_settings> settings, connection_pool::lease on,
+           const plan& what);
 
   /// Sends head and body. A server that hangs up meanwhile may have answered: await_answer() tells.
   void send(std::string head, std::string_view body, bool expects_continue);
@@ -80,7 +63,7 @@ class exchange {
   coir::detail::deadline soon(std::chrono::milliseconds time) const noexcept;
   [[noreturn]] void fail(const std::error_code& ec, const std::string& during);
 
-  const std::shared_ptr<client_core> owner_;
+  const std::shared_ptr<const client_settings> settings_;
   connection_pool::lease lease_;
   const std::string name_;
   const std::string method_;

@@ -1,7 +1,6 @@
-// What a client sends, and what redirects make of it.
+#include "net/http/plan.hpp"
+
 #include "net/cooperative.hpp"
-#include "net/http/exchange.hpp"
-#include "net/http/text.hpp"
 
 #include <coir/net/error.hpp>
 

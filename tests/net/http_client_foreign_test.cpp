@@ -1,5 +1,5 @@
 // The HTTP client against servers that are not ours: python's, and nginx behind a unix socket.
-#include "tests/net/support.hpp"
+#include "tests/net/http_client_support.hpp"
 
 #include <filesystem>
 #include <fstream>
@@ -52,12 +52,6 @@ class child {
   pid_t pid_ = -1;
   int output_ = -1;
 };
-
-std::string letters(std::size_t size) {
-  std::string text(size, ' ');
-  for (std::size_t i = 0; i < size; ++i) text[i] = static_cast<char>('a' + (i * i + i / 251) % 26);
-  return text;
-}
 
 constexpr const char* python_script = R"(
 import http.server

@@ -147,9 +147,9 @@ class COIR_API http_client {
   http_exchange open(const http_call& call, std::error_code& ec);
   /// Sends the head of a request; the body, of any length, is the caller's to write. It goes in
   /// chunks, or as it is when `call.headers` has its Content-Length. It has a new connection,
-  /// for which idle ones to that host are closed, and redirects are not followed: the body could not
-  /// be sent twice. `call.body` must be empty
-  /// and `call.expects_continue` false, else std::errc::invalid_argument.
+  /// for which idle ones to that host are closed, and redirects are not followed: the body could
+  /// not be sent twice. `call.body` must be empty and `call.expects_continue` false, else
+  /// std::errc::invalid_argument.
   http_upload upload(const http_call& call);
   http_upload upload(const http_call& call, std::error_code& ec);
 
@@ -164,7 +164,7 @@ class COIR_API http_client {
                                              std::error_code& ec);
 
  private:
-  std::shared_ptr<http::client_core> core_;
+  std::unique_ptr<http::client_core> core_;
 };
 
 }  // namespace coir::net
