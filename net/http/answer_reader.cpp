@@ -82,6 +82,10 @@ std::optional<std::uint64_t> answer_reader::body_length() const {
 std::size_t answer_reader::read_body(input& from, mutable_buffer into) {
   aim_at(into);
   while (body_taken_ == 0 && !is_done() && !error_ && !needs_more_) step(from);
+  if (!error_ && waits_behind_bare_lf(from)) {
+    error_ = errc::malformed_answer;
+    why_ = "the line of a chunk ends without CR";
+  }
   return body_taken_;
 }
 

@@ -58,6 +58,18 @@ class message_parser : protected boost::beast::http::basic_parser<IsRequest> {
     return ec;
   }
 
+  /// True when a chunk's line has come that others may take for complete, while Beast waits for its
+  /// end.
+  bool waits_behind_bare_lf(const input& from) const {
+    if (!needs_more_ || !this->chunked()) return false;
+    const std::string_view lines = from.unread();
+    for (std::size_t at = lines.find('\n'); at != std::string_view::npos;
+         at = lines.find('\n', at + 1)) {
+      if (at == 0 || lines[at - 1] != '\r') return true;
+    }
+    return false;
+  }
+
   /// How much of a body whose length is known is still to come; 0 for another one, and while the
   /// head is not complete.
   std::uint64_t length_left() const {

@@ -36,15 +36,6 @@ bool tells_version(std::string_view line) noexcept {
          is_digit(version[name.size() + 2]);
 }
 
-/// True for a line that others may take for complete, while Beast waits for its end.
-bool has_bare_lf(std::string_view lines) noexcept {
-  for (std::size_t at = lines.find('\n'); at != std::string_view::npos;
-       at = lines.find('\n', at + 1)) {
-    if (at == 0 || lines[at - 1] != '\r') return true;
-  }
-  return false;
-}
-
 }  // namespace
 
 message_reader::message_reader(http_request& into, const http_options& limits)
@@ -165,7 +156,7 @@ void message_reader::take_target(error_code& ec) {
 std::size_t message_reader::read_body(input& from, mutable_buffer into) {
   aim_at(into);
   while (body_taken_ == 0 && !is_done() && status_ == 0 && !needs_more_) step(from);
-  if (needs_more_ && chunked() && has_bare_lf(from.unread())) status_ = 400;
+  if (waits_behind_bare_lf(from)) status_ = 400;
   return body_taken_;
 }
 

@@ -73,6 +73,7 @@ TEST(http_client, refuses_answers_that_break_the_rules) {
       {"a chunk of no size", chunked + "x\r\n", wrong},
       {"a chunk beyond 64 bits", chunked + "fffffffffffffffff\r\n", wrong},
       {"a chunk longer than it says", chunked + "1\r\nab\r\n0\r\n\r\n", wrong},
+      {"a chunk's line with a bare line feed", chunked + "1\na\n0\n\n", wrong},
       {"a trailer that is none", chunked + "0\r\nNonsense\r\n\r\n", wrong},
       {"an unasked change of protocol", "HTTP/1.1 101 Up\r\nUpgrade: x\r\n\r\n", wrong},
       {"a flood of interim answers", many_interim_answers(17), wrong},

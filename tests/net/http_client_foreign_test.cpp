@@ -57,6 +57,7 @@ constexpr const char* python_script = R"(
 import http.server
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1
     def log_message(self, *_):
         pass
     def take(self):

@@ -10,8 +10,8 @@
 #include <coir/net/expiry.hpp>
 #include <coir/net/http_client.hpp>
 #include <coir/net/http_error.hpp>
-#include <coir/net/http_files.hpp>
 #include <coir/net/http_exchange.hpp>
+#include <coir/net/http_files.hpp>
 #include <coir/net/http_headers.hpp>
 #include <coir/net/http_options.hpp>
 #include <coir/net/http_request.hpp>
