@@ -7,7 +7,7 @@
 namespace coir::net::test {
 namespace {
 
-// --- answers that a client must not believe ----------------------------------------------------
+// --- answers that a client must not believe ---------------------------------------------------
 
 struct bad_answer {
   const char* name;
@@ -164,7 +164,7 @@ TEST(http_client, reads_an_answer_that_comes_byte_by_byte) {
   EXPECT_FALSE(got.headers.contains("Link") || got.headers.contains("A"));
 }
 
-// --- time-outs and other errors ----------------------------------------------------------------
+// --- time-outs and other errors ---------------------------------------------------------------
 
 /// Never stops talking, and never comes to an end.
 void drip(tcp_stream& s, std::string_view begin) {

@@ -12,8 +12,8 @@ namespace coir::net::test {
 /// Our own server, on a port of its own.
 class local_server {
  public:
-  explicit local_server(http_handler handler)
-      : server_(address::ipv4_loopback(), std::move(handler)) {
+  explicit local_server(http_handler handler, const address& where = address::ipv4_loopback())
+      : server_(where, std::move(handler)) {
     server_.start();
   }
   std::string url(const std::string& target) const {

@@ -10,7 +10,7 @@
 namespace coir::net::test {
 namespace {
 
-// --- against our own server --------------------------------------------------------------------
+// --- against our own server -------------------------------------------------------------------
 
 /// Says what it was asked.
 void mirror(http_request& asked, http_response& answer) {
@@ -82,6 +82,16 @@ TEST(http_client, turns_the_userinfo_of_a_url_into_basic_authentication) {
   EXPECT_NE(std::string::npos, client.get(url_with("ab:")).body.find("Basic YWI6\n"));
   EXPECT_NE(std::string::npos,
             client.get(url_with("u"), {{"Authorization", "Own"}}).body.find("Authorization: Own"));
+}
+
+TEST(http_client, reaches_ipv6_addresses) {
+  std::error_code ec;
+  { const tcp_listener possible = tcp_listener::listen(address::ipv6_loopback(), ec); }
+  if (ec) GTEST_SKIP() << "no IPv6 here: " << ec.message();
+  local_server server(mirror, address::ipv6_loopback());
+  http_client client(brief());
+  const std::string got = client.get(server.url("/")).body;
+  EXPECT_NE(std::string::npos, got.find("Host: [::1]:")) << got;
 }
 
 TEST(http_client, reads_a_body_of_any_length_in_parts) {
@@ -157,7 +167,7 @@ TEST(http_client, sends_the_body_when_a_server_has_no_opinion) {
   EXPECT_EQ("Late", client.request({"POST", server.url(), {}, "body", true}).reason);
 }
 
-// --- connections -------------------------------------------------------------------------------
+// --- connections ------------------------------------------------------------------------------
 
 TEST(http_client, lets_requests_to_a_full_host_wait_in_order) {
   int now = 0;
@@ -360,7 +370,7 @@ TEST(http_client, uses_the_transport_it_is_given) {
   EXPECT_EQ(std::vector<std::string>{"https://somewhere/else"}, asked);
 }
 
-// --- redirects ---------------------------------------------------------------------------------
+// --- redirects --------------------------------------------------------------------------------
 
 TEST(http_client, follows_redirects_as_browsers_do) {
   local_server server([](http_request& asked, http_response& answer) {
