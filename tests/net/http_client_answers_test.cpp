@@ -1,13 +1,15 @@
 // What the HTTP client makes of answers that are wrong, odd, slow or absent.
 #include "tests/net/http_client_support.hpp"
 
+#include <algorithm>
+#include <random>
 #include <string>
 #include <string_view>
 
 namespace coir::net::test {
 namespace {
 
-// --- answers that a client must not believe ---------------------------------------------------
+// --- answers that a client must not believe --------------------------------------------------
 
 struct bad_answer {
   const char* name;
@@ -147,6 +149,48 @@ TEST(http_client, takes_answers_that_are_odd_and_yet_allowed) {
   }
 }
 
+TEST(http_client, ends_with_an_answer_or_an_error_whatever_was_damaged_on_the_way) {
+  const std::string sound =
+      "HTTP/1.1 103 Hints\r\nLink: x\r\n\r\n"
+      "HTTP/1.1 200 OK\r\nA: b\r\nTransfer-Encoding: chunked\r\n\r\n"
+      "5\r\nabcde\r\n3;x=y\r\nfgh\r\n0\r\nT: u\r\n\r\n";
+  std::string text;
+  scripted_server server([&](tcp_stream& s, int) {
+    read_head(s);
+    s.write_all(text);
+  });
+  http_client client(brief());
+  std::mt19937 random(7);
+  int answers = 0;
+  for (int turn = 0; turn < 200; ++turn) {
+    text = sound;
+    for (std::size_t damages = random() % 3 + 1; damages > 0; --damages) {
+      const std::size_t at = random() % text.size();
+      const char c = random() % 2 == 0 ? "\r\n 0:;,9f"[random() % 10] : static_cast<char>(random());
+      switch (random() % 4) {
+        case 0:
+          text[at] = c;
+          break;
+        case 1:
+          text.insert(at, 1, c);
+          break;
+        case 2:
+          text.erase(at, 1);
+          break;
+        default:
+          text.resize(std::max<std::size_t>(at, 1));
+      }
+    }
+    std::error_code ec;
+    client.get(server.url(), ec);
+    answers += !ec;
+    EXPECT_TRUE(!ec || ec == errc::malformed_answer || ec == errc::end_of_stream)
+        << ec.message() << " after turn " << turn << ": " << text;
+  }
+  EXPECT_LT(10, answers);
+  EXPECT_GT(190, answers);
+}
+
 TEST(http_client, reads_an_answer_that_comes_byte_by_byte) {
   scripted_server server([](tcp_stream& s, int) {
     read_head(s);
@@ -164,7 +208,7 @@ TEST(http_client, reads_an_answer_that_comes_byte_by_byte) {
   EXPECT_FALSE(got.headers.contains("Link") || got.headers.contains("A"));
 }
 
-// --- time-outs and other errors ---------------------------------------------------------------
+// --- time-outs and other errors --------------------------------------------------------------
 
 /// Never stops talking, and never comes to an end.
 void drip(tcp_stream& s, std::string_view begin) {
