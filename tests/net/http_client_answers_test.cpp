@@ -61,6 +61,7 @@ TEST(http_client, refuses_answers_that_break_the_rules) {
       {"a name with a space", ok + "A b: c\r\n\r\n", wrong},
       {"a space before the colon", ok + "A : c\r\n\r\n", wrong},
       {"a folded field", ok + "A: b\r\n c\r\n\r\n", wrong},
+      {"a folded field that begins empty", ok + "A:\r\n b\r\n\r\n", wrong},
       {"a NUL in a field", ok + std::string("A: \0\r\n\r\n", 8), wrong},
       {"a length that is no number", ok + "Content-Length: 1x\r\n\r\n1", wrong},
       {"a negative length", ok + "Content-Length: -1\r\n\r\n1", wrong},
