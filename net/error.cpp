@@ -8,8 +8,19 @@ namespace {
 class net_errors final : public std::error_category {
   const char* name() const noexcept override { return "coir.net"; }
   std::string message(int code) const override {
-    return code == static_cast<int>(errc::end_of_stream) ? "The stream ended too early"
-                                                         : "Unknown error";
+    switch (static_cast<errc>(code)) {
+      case errc::end_of_stream:
+        return "The stream ended too early";
+      case errc::malformed_answer:
+        return "The server's answer is malformed";
+      case errc::answer_too_long:
+        return "The server's answer is too long";
+      case errc::too_many_redirects:
+        return "Too many redirects";
+      case errc::scheme_not_supported:
+        return "No transport is known for this scheme";
+    }
+    return "Unknown error";
   }
 };
 

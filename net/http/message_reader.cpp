@@ -2,11 +2,7 @@
 
 #include "net/http/text.hpp"
 
-#include <boost/asio/buffer.hpp>
-#include <boost/beast/http/error.hpp>
-
 #include <algorithm>
-#include <cstring>
 
 namespace coir::net::http {
 namespace {
@@ -14,10 +10,6 @@ namespace {
 namespace beast_http = boost::beast::http;
 
 constexpr std::string_view empty_line = "\r\n";
-
-std::string_view plain(boost::beast::string_view text) noexcept {
-  return {text.data(), text.size()};
-}
 
 /// True for a path that is its own decoded, normal form, as nearly all are.
 bool is_plain_path(std::string_view path) noexcept {
@@ -44,32 +36,12 @@ bool tells_version(std::string_view line) noexcept {
          is_digit(version[name.size() + 2]);
 }
 
-/// True for a field that goes on in another line: others may see two fields there. Beast has put
-/// such a value together elsewhere, or found it behind the end of the name's line.
-bool is_folded(std::string_view name, std::string_view value, std::size_t head_bytes_max) noexcept {
-  if (value.empty()) return false;
-  const std::ptrdiff_t distance = value.data() - name.data();
-  if (distance < 0 || static_cast<std::size_t>(distance) > head_bytes_max) return true;
-  return std::string_view(name.data(), static_cast<std::size_t>(distance)).find('\n') !=
-         std::string_view::npos;
-}
-
-/// True for a line that others may take for complete, while Beast waits for its end.
-bool has_bare_lf(std::string_view lines) noexcept {
-  for (std::size_t at = lines.find('\n'); at != std::string_view::npos;
-       at = lines.find('\n', at + 1)) {
-    if (at == 0 || lines[at - 1] != '\r') return true;
-  }
-  return false;
-}
-
 }  // namespace
 
 message_reader::message_reader(http_request& into, const http_options& limits)
     : request_(into), limits_(limits) {
   header_limit(static_cast<std::uint32_t>(limits.header_bytes_max));
   body_limit(limits.body_bytes_max);
-  eager(false);
 }
 
 bool message_reader::read_head(input& from) {
@@ -92,14 +64,8 @@ bool message_reader::read_head(input& from) {
 /// Lets Beast understand what there is, up to the next part of the message.
 void message_reader::step(input& from) {
   const std::string_view all = from.unread();
-  if (all.empty()) {
-    needs_more_ = true;
-    return;
-  }
-  error_code ec;
-  from.consume(put(boost::asio::const_buffer(all.data(), all.size()), ec));
-  needs_more_ = ec == beast_http::error::need_more;
-  if (!ec || needs_more_ || status_ != 0) return;
+  const error_code ec = understand(from);
+  if (!ec || status_ != 0) return;
   const bool is_foreign_version =
       ec == beast_http::error::bad_version && tells_version(all.substr(0, all.find(empty_line)));
   status_ = is_foreign_version ? 505 : status_of(ec);
@@ -129,7 +95,7 @@ void message_reader::on_field_impl(beast_http::field name, string_view name_text
                                    error_code& ec) {
   if (++fields_ > limits_.header_fields_max) return refuse(431, ec);
   if (is_header_done()) return;  // a trailer: nobody asks for those
-  if (is_folded(plain(name_text), plain(value), limits_.header_bytes_max)) return refuse(400, ec);
+  if (is_folded(name_text, value, limits_.header_bytes_max)) return refuse(400, ec);
   if (name == beast_http::field::transfer_encoding) {
     if (request_.version_ < 11) return refuse(400, ec);
     if (!equal_ignoring_case(plain(value), "chunked")) return refuse(501, ec);
@@ -188,39 +154,14 @@ void message_reader::take_target(error_code& ec) {
 }
 
 std::size_t message_reader::read_body(input& from, mutable_buffer into) {
-  body_ = static_cast<char*>(into.data());
-  body_room_ = into.size();
-  body_taken_ = 0;
-  needs_more_ = false;
+  aim_at(into);
   while (body_taken_ == 0 && !is_done() && status_ == 0 && !needs_more_) step(from);
-  if (needs_more_ && chunked() && has_bare_lf(from.unread())) status_ = 400;
+  if (waits_behind_bare_lf(from)) status_ = 400;
   return body_taken_;
 }
 
-std::uint64_t message_reader::bytes_left() const {
-  const auto left = is_header_done() ? content_length_remaining() : boost::none;
-  return left ? *left : 0;
-}
-
 void message_reader::note_body(mutable_buffer bytes) {
-  body_ = static_cast<char*>(bytes.data());
-  body_room_ = bytes.size();
-  error_code ec;
-  put(boost::asio::const_buffer(bytes.data(), bytes.size()), ec);
-  if (ec) status_ = status_of(ec);
-}
-
-std::size_t message_reader::on_body_impl(string_view body, error_code&) {
-  const std::size_t count = std::min(body.size(), body_room_);
-  if (body.data() != body_) std::copy_n(body.data(), count, body_);
-  body_taken_ += count;
-  body_ += count;
-  body_room_ -= count;
-  return count;
-}
-
-std::size_t message_reader::on_chunk_body_impl(std::uint64_t, string_view body, error_code& ec) {
-  return on_body_impl(body, ec);
+  if (const error_code ec = understand_in_place(bytes)) status_ = status_of(ec);
 }
 
 }  // namespace coir::net::http

@@ -1,12 +1,10 @@
 /// Understands requests: Boost.Beast's parser, and the checks that it leaves to its users.
 #pragma once
 
-#include "net/http/input.hpp"
+#include "net/http/message_parser.hpp"
 
 #include <coir/net/http_options.hpp>
 #include <coir/net/http_request.hpp>
-
-#include <boost/beast/http/basic_parser.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -20,7 +18,7 @@ namespace coir::net::http {
 /// apart. What it lets pass and is refused here: a folded field, a Transfer-Encoding other than
 /// "chunked", a Host that is missing or comes twice, a target of a form that no server serves, and
 /// a head that is too long altogether though no part of it is.
-class message_reader : private boost::beast::http::basic_parser<true> {
+class message_reader : private message_parser<true> {
  public:
   /// `into` gets the head.
   message_reader(http_request& into, const http_options& limits);
@@ -42,26 +40,17 @@ class message_reader : private boost::beast::http::basic_parser<true> {
   std::size_t read_body(input& from, mutable_buffer into);
   /// How much of a body whose length is known is still to come; 0 for one in chunks, and
   /// while the head is not complete.
-  std::uint64_t bytes_left() const;
+  std::uint64_t bytes_left() const { return length_left(); }
   /// The same as read_body with bytes that stand in the body's own place already: bytes_left() must
   /// not be less.
   void note_body(mutable_buffer bytes);
 
  private:
-  using error_code = boost::system::error_code;
-  using string_view = boost::beast::string_view;
-
   void on_request_impl(boost::beast::http::verb method, string_view method_text, string_view target,
                        int version, error_code& ec) override;
-  void on_response_impl(int, string_view, int, error_code&) override {}
   void on_field_impl(boost::beast::http::field name, string_view name_text, string_view value,
                      error_code& ec) override;
   void on_header_impl(error_code& ec) override;
-  void on_body_init_impl(const boost::optional<std::uint64_t>&, error_code&) override {}
-  std::size_t on_body_impl(string_view body, error_code& ec) override;
-  void on_chunk_header_impl(std::uint64_t, string_view, error_code&) override {}
-  std::size_t on_chunk_body_impl(std::uint64_t, string_view body, error_code& ec) override;
-  void on_finish_impl(error_code&) override {}
 
   void step(input& from);
   void refuse(int status, error_code& ec);
@@ -74,10 +63,6 @@ class message_reader : private boost::beast::http::basic_parser<true> {
   std::size_t head_bytes_ = 0;
   std::size_t fields_ = 0;
   int status_ = 0;
-  bool needs_more_ = false;
-  char* body_ = nullptr;  ///< where the body goes during a read of it
-  std::size_t body_room_ = 0;
-  std::size_t body_taken_ = 0;
 };
 
 }  // namespace coir::net::http

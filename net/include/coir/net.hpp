@@ -8,7 +8,9 @@
 #include <coir/net/endpoints.hpp>
 #include <coir/net/error.hpp>
 #include <coir/net/expiry.hpp>
+#include <coir/net/http_client.hpp>
 #include <coir/net/http_error.hpp>
+#include <coir/net/http_exchange.hpp>
 #include <coir/net/http_files.hpp>
 #include <coir/net/http_headers.hpp>
 #include <coir/net/http_options.hpp>
@@ -30,4 +32,5 @@
 #include <coir/net/unix_listener.hpp>
 #include <coir/net/unix_stream.hpp>
 #include <coir/net/uri.hpp>
+#include <coir/net/url.hpp>
 #include <coir/net/web_socket.hpp>

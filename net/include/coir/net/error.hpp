@@ -24,7 +24,11 @@ namespace coir::net {
 
 /// Errors of net's own, which no system call knows.
 enum class errc {
-  end_of_stream = 1,  ///< the stream ended before read_exactly had all its bytes
+  end_of_stream = 1,     ///< the stream ended before read_exactly, or an HTTP client, had all
+  malformed_answer,      ///< an HTTP server's answer breaks the rules, or leads to no URL
+  answer_too_long,       ///< an HTTP server's answer is longer than the client allows
+  too_many_redirects,    ///< HTTP servers sent the client on more often than it allows
+  scheme_not_supported,  ///< an HTTP client was given a URL of a scheme that it cannot speak
 };
 
 /// The category of net::errc. Any thread; never parks.

@@ -5,12 +5,14 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace coir::net {
 namespace http {
+class answer_reader;
 class message_reader;
 }  // namespace http
 
@@ -46,6 +48,13 @@ class COIR_API http_headers {
     std::size_t index_;
   };
 
+  /// Without fields.
+  http_headers() = default;
+  /// Of these fields: `{{"Accept", "text/html"}, {"DNT", "1"}}`. Throws as add.
+  http_headers(std::initializer_list<field> fields) {
+    for (const field& each : fields) add(each.name, each.value);
+  }
+
   /// The value of the first field of that name; empty when there is none.
   std::string_view get(std::string_view name) const noexcept;
   /// True when there is a field of that name.
@@ -79,6 +88,7 @@ class COIR_API http_headers {
   void append_to(std::string& out) const;
 
  private:
+  friend class http::answer_reader;
   friend class http::message_reader;
 
   struct place {  ///< of a field in text_: the value follows the name
