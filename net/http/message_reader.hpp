@@ -73,6 +73,7 @@ class message_reader : private boost::beast::http::basic_parser<true> {
   const http_options& limits_;
   std::size_t head_bytes_ = 0;
   std::size_t fields_ = 0;
+  std::size_t hosts_ = 0;
   int status_ = 0;
   bool needs_more_ = false;
   char* body_ = nullptr;  ///< where the body goes during a read of it

@@ -131,7 +131,7 @@ bool server_connection::serve_one() {
   } catch (const std::system_error&) {  // of sending, outside the handler: the client is gone
     is_lost_ = true;
   }
-  log();
+  if (options_.access_log) log();
   if (!is_lost_ && !upgraded_) linger();
   return false;
 }
@@ -150,7 +150,7 @@ bool server_connection::answer_one() {
   call_handler();
   complete();
   if (is_lost_ || upgraded_ || !is_kept_ || !drain_body()) return false;
-  log();
+  if (options_.access_log) log();
   return true;
 }
 
@@ -307,7 +307,6 @@ void server_connection::linger() {
 }
 
 void server_connection::log() const {
-  if (!options_.access_log) return;
   char buffer[24];
   std::string line = request_.peer_.host();
   if (line.empty()) line = '-';
