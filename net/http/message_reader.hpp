@@ -6,7 +6,11 @@
 #include <coir/net/http_options.hpp>
 #include <coir/net/http_request.hpp>
 
+// gcc 12 takes the empty optional of an unknown length for a value, under the address sanitizer.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #include <boost/beast/http/basic_parser.hpp>
+#pragma GCC diagnostic pop
 
 #include <cstddef>
 #include <cstdint>
