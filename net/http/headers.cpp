@@ -9,9 +9,15 @@ namespace coir::net {
 
 using http::equal_ignoring_case;
 
+/// Names of another length, which most are, cost one comparison.
+inline bool http_headers::is_named(const place& p, std::string_view name) const noexcept {
+  return p.name_size == name.size() &&
+         equal_ignoring_case({text_.data() + p.begin, p.name_size}, name);
+}
+
 std::string_view http_headers::get(std::string_view name) const noexcept {
-  for (const field each : *this) {
-    if (equal_ignoring_case(each.name, name)) return each.value;
+  for (std::size_t i = 0; i < places_.size(); ++i) {
+    if (is_named(places_[i], name)) return at(i).value;
   }
   return {};
 }
@@ -20,7 +26,7 @@ bool http_headers::contains(std::string_view name) const noexcept { return count
 
 std::size_t http_headers::count(std::string_view name) const noexcept {
   std::size_t found = 0;
-  for (const field each : *this) found += equal_ignoring_case(each.name, name);
+  for (const place& each : places_) found += is_named(each, name);
   return found;
 }
 
@@ -56,7 +62,7 @@ void http_headers::append(std::string_view name, std::string_view value) {
                     static_cast<std::uint32_t>(name.size()),
                     static_cast<std::uint32_t>(value.size())};
   const std::size_t size = text_.size() + name.size() + value.size();
-  places_.reserve(places_.size() + 1);
+  if (places_.size() == places_.capacity()) places_.reserve(2 * places_.size() + 4);
   if (size <= text_.capacity()) {
     text_.append(name).append(value);
   } else {  // beside the old text, of which `name` and `value` may be views
@@ -76,9 +82,7 @@ void http_headers::set(std::string_view name, std::string_view value) {
 }
 
 std::size_t http_headers::remove(std::string_view name) noexcept {
-  return std::erase_if(places_, [&](const place& p) {
-    return equal_ignoring_case(std::string_view(text_).substr(p.begin, p.name_size), name);
-  });
+  return std::erase_if(places_, [&](const place& p) { return is_named(p, name); });
 }
 
 void http_headers::clear() noexcept {

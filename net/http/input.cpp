@@ -6,7 +6,9 @@
 namespace coir::net::http {
 namespace {
 
-constexpr std::size_t capacity_at_first = 4096;  // most heads fit, and idle connections cost little
+// Many heads fit, and an idle connection costs little. A client whose heads are longer makes its
+// connection's buffer grow once.
+constexpr std::size_t capacity_at_first = 1024;
 
 }  // namespace
 

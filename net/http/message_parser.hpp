@@ -7,8 +7,13 @@
 #include <coir/net/buffer.hpp>
 
 #include <boost/asio/buffer.hpp>
-#include <boost/beast/http/basic_parser.hpp>
 #include <boost/beast/http/error.hpp>
+
+// gcc 12 takes the empty optional of an unknown length for a value, under the address sanitizer.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#include <boost/beast/http/basic_parser.hpp>
+#pragma GCC diagnostic pop
 
 #include <algorithm>
 #include <cstddef>

@@ -62,6 +62,7 @@ class message_reader : private message_parser<true> {
   const http_options& limits_;
   std::size_t head_bytes_ = 0;
   std::size_t fields_ = 0;
+  std::size_t hosts_ = 0;
   int status_ = 0;
 };
 

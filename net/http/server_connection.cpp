@@ -7,10 +7,12 @@
 
 #include <coir/exceptions.hpp>
 #include <coir/net/http_error.hpp>
+#include <coir/no_kill.hpp>
 
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
+#include <mutex>
 #include <stdexcept>
 #include <utility>
 
@@ -25,6 +27,9 @@ constexpr std::size_t joined_bytes_max = 16 * 1024;
 constexpr std::uint64_t drained_bytes_max = 256 * 1024;
 constexpr std::chrono::seconds linger_time{2};
 constexpr std::size_t smallest_input = 4096;
+// An answer waits no longer for the next ones, however many have been asked for: handlers that
+// compute for long answer one by one.
+constexpr coir::detail::deadline held_ns_max = 1'000'000;
 
 constexpr std::string_view interim_answer = "HTTP/1.1 100 Continue\r\n\r\n";
 
@@ -117,6 +122,12 @@ server_connection::server_connection(stream& client, const address& peer,
   response_.connection_ = this;
 }
 
+server_connection::~server_connection() {
+  if (!sender_.valid() || sender_.ready()) return;
+  const this_fiber::no_kill to_the_end;  // it uses this object
+  sender_.kill();
+}
+
 void server_connection::serve() {
   while (serve_one()) {
   }
@@ -131,7 +142,7 @@ bool server_connection::serve_one() {
   } catch (const std::system_error&) {  // of sending, outside the handler: the client is gone
     is_lost_ = true;
   }
-  log();
+  if (options_.access_log) log();
   if (!is_lost_ && !upgraded_) linger();
   return false;
 }
@@ -150,7 +161,7 @@ bool server_connection::answer_one() {
   call_handler();
   complete();
   if (is_lost_ || upgraded_ || !is_kept_ || !drain_body()) return false;
-  log();
+  if (options_.access_log) log();
   return true;
 }
 
@@ -163,7 +174,6 @@ void server_connection::reset() {
   response_.status_ = 200;
   response_.has_begun_ = response_.is_complete_ = false;
   reader_.emplace(request_, options_);
-  out_.clear();
   framing_ = framing::none;
   body_left_ = body_written_ = body_received_ = 0;
   body_begin_ = 0;
@@ -200,6 +210,7 @@ bool server_connection::read_head() {
     }
     if (!is_timed) client_.reads_expire_after(options_.header_timeout);
     is_timed = true;
+    send_now();
     std::error_code ec;
     if (input_.fill(std::max(options_.header_bytes_max, smallest_input), ec) != 0) continue;
     is_kept_ = false;
@@ -307,7 +318,6 @@ void server_connection::linger() {
 }
 
 void server_connection::log() const {
-  if (!options_.access_log) return;
   char buffer[24];
   std::string line = request_.peer_.host();
   if (line.empty()) line = '-';
@@ -341,6 +351,7 @@ std::size_t server_connection::read_body(mutable_buffer into) {
 /// Reads more from the client: straight into its place when that is known; else into input_, and
 /// the result is 0.
 std::size_t server_connection::fill_with_body(mutable_buffer into) {
+  send_now();
   client_.reads_expire_after(body_time_left());
   const std::uint64_t left = reader_->bytes_left();
   std::error_code ec;
@@ -410,11 +421,7 @@ void server_connection::write(const_buffer part) {
     out_.append(static_cast<const char*>(part.data()), part.size()).append("\r\n");
     return send_out({nullptr, 0});
   }
-  std::error_code ec;
-  client_.writes_expire_after(options_.write_timeout);
-  client_.write_parts({out_, part, "\r\n"}, ec);
-  out_.clear();
-  expect_sent(ec);
+  send_now(part, "\r\n");
 }
 
 stream& server_connection::upgrade() {
@@ -489,16 +496,68 @@ void server_connection::append_head(std::uint64_t length) {
   out_ += "\r\n";
 }
 
-/// Sends out_ and then `body`; parks while the client is slow.
+/// Sends out_ and then `body`, or holds them back for more; parks while the client is slow.
 void server_connection::send_out(const_buffer body) {
+  if (body.size() > joined_bytes_max) return send_now(body);
+  out_.append(static_cast<const char*>(body.data()), body.size());
+  if (!may_be_held() || !hold()) send_now();
+}
+
+/// True when this request is done with and the next one has begun to come.
+bool server_connection::may_be_held() const {
+  return response_.is_complete_ && is_kept_ && reader_->is_complete() && !input_.unread().empty() &&
+         out_.size() <= joined_bytes_max;
+}
+
+/// Sees to it that out_ is sent when this fiber waits for something; false when it is to be sent
+/// now.
+bool server_connection::hold() noexcept {
+  const coir::detail::deadline now = coir::detail::now_ns();
+  if (held_until_ == 0) held_until_ = now + held_ns_max;
+  if (now >= held_until_) return false;
+  try {
+    const bool is_ready = sender_.valid() && !sender_.ready();
+    if (!is_ready) sender_ = spawn({.name = "held answers"}, [this] { send_held(); });
+    return true;
+  } catch (const std::exception&) {
+    return false;  // there is no memory for it
+  }
+}
+
+/// The life of sender_. What it finds in out_ are whole answers, and perhaps the head of one whose
+/// body waits for sending_.
+void server_connection::send_held() {
+  const std::lock_guard alone(sending_);
+  std::string going;
+  while (!out_.empty() && !is_lost_) {
+    going.swap(out_);
+    held_until_ = 0;
+    std::error_code ec;
+    try {
+      client_.writes_expire_after(options_.write_timeout);
+      client_.write_all(going, ec);
+    } catch (...) {  // killed: a part may have gone out
+      is_lost_ = true;
+      throw;
+    }
+    if (ec) is_lost_ = true;
+    going.clear();
+  }
+}
+
+/// Sends out_, what is to come behind it, and its end.
+void server_connection::send_now(const_buffer body, std::string_view end) {
   if (out_.empty() && body.size() == 0) return;
+  const std::lock_guard alone(sending_);
+  held_until_ = 0;
   std::error_code ec;
   client_.writes_expire_after(options_.write_timeout);
-  if (body.size() <= joined_bytes_max) {
-    out_.append(static_cast<const char*>(body.data()), body.size());
+  if (is_lost_) {  // in the hands of sender_
+    ec = make_error_code(std::errc::broken_pipe);
+  } else if (body.size() == 0) {
     client_.write_all(out_, ec);
   } else {
-    client_.write_parts({out_, body}, ec);
+    client_.write_parts({out_, body, end}, ec);
   }
   out_.clear();
   expect_sent(ec);

@@ -8,11 +8,17 @@
 ///     is not known.
 ///  3. Exactly one answer goes out for each request, but for the interim 100; an answer that breaks
 ///     off ends the connection, so that the client sees it.
+///  4. What has been answered goes out before this fiber waits for anything. A short answer is held
+///     back for the next one while more requests have come already; since the handler of the next
+///     one may wait for whatever it likes, a fiber of its own stands ready to send what is held:
+///     its turn comes when this fiber waits. Mostly this fiber has sent all by itself before that.
 #pragma once
 
 #include "net/http/input.hpp"
 #include "net/http/message_reader.hpp"
 
+#include <coir/fiber.hpp>
+#include <coir/mutex.hpp>
 #include <coir/net/http_options.hpp>
 
 #include <atomic>
@@ -30,6 +36,9 @@ class server_connection {
   /// Keeps references to all of these. `is_stopping`: the answer to come is the last.
   server_connection(stream& client, const address& peer, const http_handler& handler,
                     const http_options& options, const std::atomic<bool>& is_stopping);
+  server_connection(const server_connection&) = delete;
+  server_connection& operator=(const server_connection&) = delete;
+  ~server_connection();
 
   /// Serves until the connection ends, which is told to nobody; throws fiber_exit only.
   void serve();
@@ -72,6 +81,10 @@ class server_connection {
   bool can_be_kept() const;
   void append_head(std::uint64_t length);
   void send_out(const_buffer body);
+  bool may_be_held() const;
+  bool hold() noexcept;
+  void send_held();
+  void send_now(const_buffer body = {nullptr, 0}, std::string_view end = {});
   void expect_sent(const std::error_code& ec);
   void continue_once();
   std::size_t fill_with_body(mutable_buffer into);
@@ -86,7 +99,10 @@ class server_connection {
   http_request request_;
   http_response response_;
   std::optional<message_reader> reader_;
-  std::string out_;  ///< what is to be sent before anything else
+  std::string out_;                        ///< what is to be sent before anything else
+  coir::mutex sending_;                    ///< of those who write to the client
+  fiber<> sender_;                         ///< of what is held back
+  coir::detail::deadline held_until_ = 0;  ///< 0: nothing is held back
   framing framing_ = framing::none;
   std::uint64_t body_left_ = 0;            ///< with framing::length
   std::uint64_t body_written_ = 0;         ///< for the log

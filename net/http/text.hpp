@@ -22,28 +22,34 @@ constexpr bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
 
 constexpr bool is_letter(char c) noexcept { return lower(c) >= 'a' && lower(c) <= 'z'; }
 
-namespace tables {
-struct char_table {
-  bool is_token[256] = {};
+/// Some characters, as a table.
+class char_set {
+ public:
+  constexpr explicit char_set(std::string_view chars) noexcept {
+    for (const char c : chars) has_[static_cast<unsigned char>(c)] = true;
+  }
+  constexpr bool has_any_of(std::string_view text) const noexcept {
+    for (const char c : text) {
+      if (has_[static_cast<unsigned char>(c)]) return true;
+    }
+    return false;
+  }
+  constexpr bool has_all_of(std::string_view text) const noexcept {
+    for (const char c : text) {
+      if (!has_[static_cast<unsigned char>(c)]) return false;
+    }
+    return true;
+  }
+
+ private:
+  bool has_[256] = {};
 };
-constexpr char_table token_chars = [] {
-  char_table table;
-  for (const char c : std::string_view("!#$%&'*+-.^_`|~0123456789")) {
-    table.is_token[static_cast<unsigned char>(c)] = true;
-  }
-  for (char c = 'a'; c <= 'z'; ++c) {
-    table.is_token[static_cast<unsigned char>(c)] = true;
-    table.is_token[static_cast<unsigned char>(c - ('a' - 'A'))] = true;
-  }
-  return table;
-}();
-}  // namespace tables
+
+inline constexpr char_set token_chars(
+    "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ");
 
 constexpr bool is_token(std::string_view text) noexcept {
-  for (const char c : text) {
-    if (!tables::token_chars.is_token[static_cast<unsigned char>(c)]) return false;
-  }
-  return !text.empty();
+  return !text.empty() && token_chars.has_all_of(text);
 }
 
 /// True when `text` may be the value of a field: no control characters but the tab.

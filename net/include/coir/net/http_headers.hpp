@@ -98,6 +98,7 @@ class COIR_API http_headers {
   };
 
   void append(std::string_view name, std::string_view value);  // add without checks
+  bool is_named(const place& p, std::string_view name) const noexcept;
 
   field at(std::size_t index) const noexcept {
     const place& p = places_[index];

@@ -23,7 +23,9 @@ class server_connection;
 /// handler returns, and to be used by one fiber of its worker at a time.
 ///
 /// Date, Content-Length, Transfer-Encoding and Connection are the server's: it adds what is
-/// missing. Answers to HEAD, and 204 and 304, lose their body on the way.
+/// missing. Answers to HEAD, and 204 and 304, lose their body on the way. The short answers to
+/// requests that came together may go out together: no later than when the handler of a next one
+/// waits for anything.
 class COIR_API http_response {
  public:
   http_response(const http_response&) = delete;
