@@ -51,6 +51,9 @@ struct stream_socket::registration final : detail::remote_call {
 
   template <class Call>
   ssize_t transfer(short events, detail::deadline until, Call call) noexcept;
+  template <class Call>
+  ssize_t attempt(short events, Call call) noexcept;
+  int await_next(short events, detail::deadline until) noexcept;
   int wait(worker& w, short events, detail::deadline until) noexcept;
   int await_edge(worker& w, detail::intrusive_list<edge_wait>& waiting,
                  detail::deadline until) noexcept;
@@ -100,6 +103,31 @@ ssize_t stream_socket::registration::transfer(short events, detail::deadline unt
     }
     if (error < 0) return error;
   }
+}
+
+/// Tries `call`, once, unless the socket is known not to be ready.
+template <class Call>
+ssize_t stream_socket::registration::attempt(short events, Call call) noexcept {
+  const int number = fd.load(std::memory_order_relaxed);
+  if (number < 0) return -EBADF;
+  if (is_foreign(*worker::current_or_null())) return call(number);
+  bool& may_succeed = events == POLLIN ? watched.readable : watched.writable;
+  if (!may_succeed) return -EAGAIN;
+  const ssize_t result = call(number);
+  if (result == -EAGAIN) may_succeed = false;
+  return result;
+}
+
+/// Waits until another attempt is due.
+int stream_socket::registration::await_next(short events, detail::deadline until) noexcept {
+  worker& w = *worker::current_or_null();
+  use keep(*this);
+  if (fd.load(std::memory_order_relaxed) < 0) return -EBADF;
+  const int error = wait(w, events, until);
+  if (error == -ETIMEDOUT && !is_foreign(w)) {
+    (events == POLLIN ? watched.readable : watched.writable) = true;
+  }
+  return error;
 }
 
 int stream_socket::registration::wait(worker& w, short events, detail::deadline until) noexcept {
@@ -185,6 +213,33 @@ ssize_t stream_socket::sendmsg(const msghdr* message, int flags, detail::deadlin
     return kernel::sendmsg(fd, message, flags | MSG_DONTWAIT | MSG_NOSIGNAL);
   });
 }
+
+ssize_t stream_socket::try_recv(void* data, std::size_t size, int flags) noexcept {
+  if (!state_) return -EBADF;
+  registration& r = *state_;
+  return r.attempt(POLLIN, [&](int fd) {
+    const ssize_t got = kernel::recvfrom(fd, data, size, flags | MSG_DONTWAIT, nullptr, nullptr);
+    if (got > 0 && static_cast<std::size_t>(got) < size && !(flags & MSG_PEEK)) r.mark_dry();
+    return got;
+  });
+}
+
+ssize_t stream_socket::try_send(const void* data, std::size_t size, int flags) noexcept {
+  if (!state_) return -EBADF;
+  return state_->attempt(POLLOUT, [&](int fd) {
+    return kernel::sendto(fd, data, size, flags | MSG_DONTWAIT | MSG_NOSIGNAL, nullptr, 0);
+  });
+}
+
+int stream_socket::wait_readable(detail::deadline until) noexcept {
+  return state_ ? state_->await_next(POLLIN, until) : -EBADF;
+}
+
+int stream_socket::wait_writable(detail::deadline until) noexcept {
+  return state_ ? state_->await_next(POLLOUT, until) : -EBADF;
+}
+
+void stream_socket::count_call() noexcept { worker::current_or_null()->count_call(); }
 
 int stream_socket::close() noexcept {
   if (!state_) return -EBADF;
