@@ -1,7 +1,8 @@
 // The registration outlives the object while a fiber is still inside a call: close() by another
 // fiber wakes that fiber, which then still looks at it. It counts its users for that. It is
 // registered with the reactor of the first worker that has to wait; a fiber of another worker waits
-// with one-shot operations like anybody else.
+// with one-shot operations like anybody else. In the child of a fork the parent's reactor is gone,
+// and with it what it knew of the socket: whoever uses it there first begins anew.
 #include <coir/detail/reference_count.hpp>
 #include <coir/detail/stream_socket.hpp>
 
@@ -22,6 +23,8 @@ struct stream_socket::registration final : detail::remote_call {
   std::atomic<worker*> home{nullptr};  ///< whose reactor may know the watch; constant once set
   detail::reference_count users;       ///< the stream_socket, and each call in progress
   std::atomic<int> fd{-1};             ///< -1 once closed or released
+  /// The process that it was registered in
+  std::uint32_t fork_generation = detail::fork_generation.load(std::memory_order_relaxed);
 
   bool is_home(const worker& w) const noexcept {
     return home.load(std::memory_order_relaxed) == &w;
@@ -31,9 +34,23 @@ struct stream_socket::registration final : detail::remote_call {
     return known && known != &w;
   }
 
+  /// To be called before anything of the above is looked at.
+  void begin_anew_after_fork() noexcept {
+    const std::uint32_t now = detail::fork_generation.load(std::memory_order_relaxed);
+    if (now == fork_generation) [[likely]]
+      return;
+    fork_generation = now;
+    home.store(nullptr, std::memory_order_relaxed);
+    watched.is_registered = false;
+    watched.readable = watched.writable = true;
+    while (watched.readers.pop_front() || watched.writers.pop_front()) {
+    }
+  }
+
   /// Drops one user; the last one takes the watch out, on its worker, and frees this.
   void drop() noexcept {
     if (!users.drop()) return;
+    begin_anew_after_fork();
     worker* const known = home.load(std::memory_order_relaxed);
     if (!known || known == worker::current_or_null()) return dispose();
     invoke = [](detail::remote_call& call) noexcept { static_cast<registration&>(call).dispose(); };
@@ -83,6 +100,7 @@ ssize_t stream_socket::registration::transfer(short events, detail::deadline unt
   worker& w = *worker::current_or_null();
   bool& may_succeed = events == POLLIN ? watched.readable : watched.writable;
   use keep(*this);
+  begin_anew_after_fork();
   for (;;) {
     const int number = fd.load(std::memory_order_relaxed);
     if (number < 0) return -EBADF;
@@ -110,6 +128,7 @@ template <class Call>
 ssize_t stream_socket::registration::attempt(short events, Call call) noexcept {
   const int number = fd.load(std::memory_order_relaxed);
   if (number < 0) return -EBADF;
+  begin_anew_after_fork();
   if (is_foreign(*worker::current_or_null())) return call(number);
   bool& may_succeed = events == POLLIN ? watched.readable : watched.writable;
   if (!may_succeed) return -EAGAIN;
@@ -122,6 +141,7 @@ ssize_t stream_socket::registration::attempt(short events, Call call) noexcept {
 int stream_socket::registration::await_next(short events, detail::deadline until) noexcept {
   worker& w = *worker::current_or_null();
   use keep(*this);
+  begin_anew_after_fork();
   if (fd.load(std::memory_order_relaxed) < 0) return -EBADF;
   const int error = wait(w, events, until);
   if (error == -ETIMEDOUT && !is_foreign(w)) {
