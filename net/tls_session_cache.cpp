@@ -7,7 +7,9 @@
 namespace coir::net::detail {
 namespace {
 
-bool has_expired(const SSL_SESSION* session) noexcept {
+/// True for one that is too old, or whose connection failed, after which OpenSSL does not offer it.
+bool is_useless(const SSL_SESSION* session) noexcept {
+  if (!SSL_SESSION_is_resumable(session)) return true;
   return SSL_SESSION_get_time(session) + SSL_SESSION_get_timeout(session) <= std::time(nullptr);
 }
 
@@ -36,7 +38,7 @@ session_handle tls_session_cache::take(const std::string& host) {
   host_sessions& kept = place->second;
   kept.last_used = ++uses_;
   std::erase_if(kept.newest_first,
-                [](const session_handle& each) { return has_expired(each->session.get()); });
+                [](const session_handle& each) { return is_useless(each->session.get()); });
   if (kept.newest_first.empty()) return nullptr;
   session_handle newest = kept.newest_first.front();
   if (is_for_one_use(newest->session.get())) kept.newest_first.pop_front();

@@ -31,7 +31,7 @@ class tls_session_cache {
   /// Keeps `session`; forgets the oldest of its host, or the host that was used least recently,
   /// when there are too many.
   void put(const std::string& host, session_handle session);
-  /// The newest one of that host that has not expired; null when there is none.
+  /// The newest one of that host that may still be resumed; null when there is none.
   session_handle take(const std::string& host);
 
  private:
