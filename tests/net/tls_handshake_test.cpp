@@ -218,9 +218,9 @@ TEST(tls_clients, certificate_of_a_client_is_required_requested_or_ignored) {
     server.version_max = version;
     server.trust.ca_pem = authority().certificate_pem;
     tls_options with = client_options();
-    with.identities = {client.identity()};
+    with.identities = {identity_of(client)};
     tls_options with_other = client_options();
-    with_other.identities = {stranger().identity()};
+    with_other.identities = {identity_of(stranger())};
 
     server.from_clients = client_certificates::required;
     handshake_result c = secure_connection(with, server);
@@ -350,7 +350,7 @@ TEST_F(tls_hosts, settings_of_the_chosen_host_count) {
   client.alpn = {"strict"};
   const tls_context without = tls_context::client(client);
   EXPECT_EQ(shake_hands(without, server, "one.test").server_error, tls_errc::no_client_certificate);
-  client.identities = {local_server().identity()};
+  client.identities = {identity_of(local_server())};
   handshake_result c = shake_hands(tls_context::client(client), server, "one.test");
   expect_talk(c);
   EXPECT_EQ(c.server.alpn(), "strict");
