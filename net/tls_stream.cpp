@@ -50,7 +50,6 @@ tls_stream::~tls_stream() {
 tls_stream tls_stream::connect(std::string_view host, const service& port,
                                const tls_context& context, time_limit limit) {
   tls_stream made(tcp_stream::connect(host, port, limit), context, host);
-  made.expires_never();
   made.handshake(limit);
   return made;
 }
