@@ -281,13 +281,13 @@ void tls_engine::shake_hands(deadline until, std::error_code& ec) {
       ec = unsent;
       return;
     }
-    if (made == step::done) return finish_handshake(ec);
+    if (made == step::done && is_open()) return finish_handshake(ec);
     if (made == step::wants_choice) {
       choose_context();
-    } else if (!await_input(until, is_last_try, ec)) {
+    } else if (made == step::wants_input && !await_input(until, is_last_try, ec)) {
       return;
     }
-    if (!is_open()) {
+    if (!is_open()) {  // closed by another fiber meanwhile
       ec = code_of(-EBADF);
       return;
     }

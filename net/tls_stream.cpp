@@ -25,20 +25,20 @@ tls_stream::tls_stream() noexcept = default;
 
 tls_stream::tls_stream(socket_stream&& socket, const tls_context& context,
                        std::string_view server_name)
-    : stream(std::move(socket)),
+    : stream(static_cast<stream&&>(socket)),  // its deadlines
       engine_(new detail::tls_engine(std::move(socket), context, false, server_name)) {}
 
 tls_stream::tls_stream(socket_stream&& socket, const tls_context& context)
-    : stream(std::move(socket)),
+    : stream(static_cast<stream&&>(socket)),  // its deadlines
       engine_(new detail::tls_engine(std::move(socket), context, true, {})) {}
 
 tls_stream::tls_stream(tls_stream&& other) noexcept
-    : stream(std::move(other)), engine_(std::exchange(other.engine_, nullptr)) {}
+    : stream(static_cast<stream&&>(other)), engine_(std::exchange(other.engine_, nullptr)) {}
 
 tls_stream& tls_stream::operator=(tls_stream&& other) noexcept {
   if (this == &other) return *this;
   if (engine_) engine_->abandon();
-  stream::operator=(std::move(other));
+  stream::operator=(static_cast<stream&&>(other));
   engine_ = std::exchange(other.engine_, nullptr);
   return *this;
 }
