@@ -440,6 +440,11 @@ std::size_t tls_engine::read_more(mutable_buffer into) noexcept {
 
 std::size_t tls_engine::write(const_buffer from, deadline until, std::error_code& ec) {
   use keep(*this);
+  return write_some(from, until, ec);
+}
+
+/// Makes and sends as many records as the socket takes at once, at least one.
+std::size_t tls_engine::write_some(const_buffer from, deadline until, std::error_code& ec) {
   turn writing(writers_, until, ec);
   if (ec || !begin(ec)) return 0;
   send_backlog(until, ec);
@@ -487,7 +492,7 @@ std::size_t tls_engine::write_parts(std::span<const const_buffer> parts, deadlin
   std::size_t count = 0;
   const auto write_out = [&](const_buffer bytes) {
     for (std::size_t done = 0; !ec && done < bytes.size();) {
-      const std::size_t more = write(bytes.from(done), until, ec);
+      const std::size_t more = write_some(bytes.from(done), until, ec);
       done += more;
       count += more;
     }

@@ -135,6 +135,7 @@ class tls_engine final : private tls_observer {
   void send_backlog(deadline until, std::error_code& ec);
   int try_backlog() noexcept;
   std::size_t read_more(mutable_buffer into) noexcept;
+  std::size_t write_some(const_buffer from, deadline until, std::error_code& ec);
   std::size_t write_record(const_buffer from, deadline until, std::error_code& ec);
   void end_writing(deadline until, std::error_code& ec);
   void end_at_once() noexcept;
