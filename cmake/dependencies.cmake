@@ -5,6 +5,9 @@ find_package(Threads REQUIRED)
 set(Boost_USE_STATIC_LIBS ON)
 find_package(Boost 1.81 REQUIRED COMPONENTS context)
 
+# For TLS in coir::net.
+find_package(OpenSSL 3.0 REQUIRED)
+
 # liburing is linked statically, so that its waits never meet a hook of the same name.
 pkg_check_modules(LIBURING REQUIRED liburing>=2.3)
 find_library(COIR_LIBURING_ARCHIVE NAMES liburing.a REQUIRED)

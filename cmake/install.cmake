@@ -5,7 +5,7 @@ include(CMakePackageConfigHelpers)
 set(COIR_CMAKE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/coir)
 
 # Two export sets: a program that links the shared library needs neither Boost nor liburing, so that
-# only the static one may ask for them.
+# only the static one may ask for them; the same for coir_net and OpenSSL.
 set_target_properties(coir_static PROPERTIES EXPORT_NAME static)
 set_target_properties(coir_net_static PROPERTIES EXPORT_NAME net_static)
 install(TARGETS coir_shared coir_net_shared coir_hooks EXPORT coir-targets)
@@ -42,7 +42,9 @@ endfunction()
 
 coir_install_pc(coir coir "${PROJECT_DESCRIPTION}" ""
   "-l:libboost_context.a -l:liburing.a -pthread")
-coir_install_pc(coir-net coir_net "Sockets for coir's fibers" "coir = ${PROJECT_VERSION}" "-lcares")
+# Not Requires.private: that would ask for OpenSSL's headers where only the shared library is used.
+coir_install_pc(coir-net coir_net "Sockets for coir's fibers" "coir = ${PROJECT_VERSION}"
+  "-lcares -lssl -lcrypto")
 
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME libcoir-dev)
@@ -52,5 +54,6 @@ set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS_PRIVATE_DIRS ${CMAKE_LIBRARY_OUTPUT_DIRECTORY})
 set(CPACK_DEBIAN_PACKAGE_SECTION libdevel)
-set(CPACK_DEBIAN_PACKAGE_SUGGESTS "libboost-context1.81-dev, libc-ares-dev, liburing-dev")
+set(CPACK_DEBIAN_PACKAGE_SUGGESTS
+  "libboost-context1.81-dev, libc-ares-dev, liburing-dev, libssl-dev")
 include(CPack)

@@ -71,7 +71,7 @@ options parse(int argc, char** argv) {
 
 /// A text as a string of JSON (RFC 8259); bytes that are no ASCII stay as they are.
 std::string quoted(std::string_view text) {
-  std::string out = "\"";
+  std::string out(1, '"');
   for (const char c : text) {
     if (c == '"' || c == '\\') {
       out += {'\\', c};
@@ -113,7 +113,10 @@ class notes {
 
   void list(net::http_response& response) const {
     std::string out = "[";
-    for (const auto& note : all_) out += (out.size() > 1 ? "," : "") + json(note);
+    for (const auto& note : all_) {
+      if (out.size() > 1) out += ',';
+      out += json(note);
+    }
     response.send("application/json", out + "]\n");
   }
 

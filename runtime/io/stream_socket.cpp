@@ -1,7 +1,8 @@
 // The registration outlives the object while a fiber is still inside a call: close() by another
 // fiber wakes that fiber, which then still looks at it. It counts its users for that. It is
 // registered with the reactor of the first worker that has to wait; a fiber of another worker waits
-// with one-shot operations like anybody else.
+// with one-shot operations like anybody else. In the child of a fork the parent's reactor is gone,
+// and with it what it knew of the socket: whoever uses it there first begins anew.
 #include <coir/detail/reference_count.hpp>
 #include <coir/detail/stream_socket.hpp>
 
@@ -22,6 +23,8 @@ struct stream_socket::registration final : detail::remote_call {
   std::atomic<worker*> home{nullptr};  ///< whose reactor may know the watch; constant once set
   detail::reference_count users;       ///< the stream_socket, and each call in progress
   std::atomic<int> fd{-1};             ///< -1 once closed or released
+  /// The process that it was registered in
+  std::uint32_t fork_generation = detail::fork_generation.load(std::memory_order_relaxed);
 
   bool is_home(const worker& w) const noexcept {
     return home.load(std::memory_order_relaxed) == &w;
@@ -31,9 +34,23 @@ struct stream_socket::registration final : detail::remote_call {
     return known && known != &w;
   }
 
+  /// To be called before anything of the above is looked at.
+  void begin_anew_after_fork() noexcept {
+    const std::uint32_t now = detail::fork_generation.load(std::memory_order_relaxed);
+    if (now == fork_generation) [[likely]]
+      return;
+    fork_generation = now;
+    home.store(nullptr, std::memory_order_relaxed);
+    watched.is_registered = false;
+    watched.readable = watched.writable = true;
+    while (watched.readers.pop_front() || watched.writers.pop_front()) {
+    }
+  }
+
   /// Drops one user; the last one takes the watch out, on its worker, and frees this.
   void drop() noexcept {
     if (!users.drop()) return;
+    begin_anew_after_fork();
     worker* const known = home.load(std::memory_order_relaxed);
     if (!known || known == worker::current_or_null()) return dispose();
     invoke = [](detail::remote_call& call) noexcept { static_cast<registration&>(call).dispose(); };
@@ -51,6 +68,9 @@ struct stream_socket::registration final : detail::remote_call {
 
   template <class Call>
   ssize_t transfer(short events, detail::deadline until, Call call) noexcept;
+  template <class Call>
+  ssize_t attempt(short events, Call call) noexcept;
+  int await_next(short events, detail::deadline until) noexcept;
   int wait(worker& w, short events, detail::deadline until) noexcept;
   int await_edge(worker& w, detail::intrusive_list<edge_wait>& waiting,
                  detail::deadline until) noexcept;
@@ -80,6 +100,7 @@ ssize_t stream_socket::registration::transfer(short events, detail::deadline unt
   worker& w = *worker::current_or_null();
   bool& may_succeed = events == POLLIN ? watched.readable : watched.writable;
   use keep(*this);
+  begin_anew_after_fork();
   for (;;) {
     const int number = fd.load(std::memory_order_relaxed);
     if (number < 0) return -EBADF;
@@ -100,6 +121,33 @@ ssize_t stream_socket::registration::transfer(short events, detail::deadline unt
     }
     if (error < 0) return error;
   }
+}
+
+/// Tries `call`, once, unless the socket is known not to be ready.
+template <class Call>
+ssize_t stream_socket::registration::attempt(short events, Call call) noexcept {
+  const int number = fd.load(std::memory_order_relaxed);
+  if (number < 0) return -EBADF;
+  begin_anew_after_fork();
+  if (is_foreign(*worker::current_or_null())) return call(number);
+  bool& may_succeed = events == POLLIN ? watched.readable : watched.writable;
+  if (!may_succeed) return -EAGAIN;
+  const ssize_t result = call(number);
+  if (result == -EAGAIN) may_succeed = false;
+  return result;
+}
+
+/// Waits until another attempt is due.
+int stream_socket::registration::await_next(short events, detail::deadline until) noexcept {
+  worker& w = *worker::current_or_null();
+  use keep(*this);
+  begin_anew_after_fork();
+  if (fd.load(std::memory_order_relaxed) < 0) return -EBADF;
+  const int error = wait(w, events, until);
+  if (error == -ETIMEDOUT && !is_foreign(w)) {
+    (events == POLLIN ? watched.readable : watched.writable) = true;
+  }
+  return error;
 }
 
 int stream_socket::registration::wait(worker& w, short events, detail::deadline until) noexcept {
@@ -185,6 +233,33 @@ ssize_t stream_socket::sendmsg(const msghdr* message, int flags, detail::deadlin
     return kernel::sendmsg(fd, message, flags | MSG_DONTWAIT | MSG_NOSIGNAL);
   });
 }
+
+ssize_t stream_socket::try_recv(void* data, std::size_t size, int flags) noexcept {
+  if (!state_) return -EBADF;
+  registration& r = *state_;
+  return r.attempt(POLLIN, [&](int fd) {
+    const ssize_t got = kernel::recvfrom(fd, data, size, flags | MSG_DONTWAIT, nullptr, nullptr);
+    if (got > 0 && static_cast<std::size_t>(got) < size && !(flags & MSG_PEEK)) r.mark_dry();
+    return got;
+  });
+}
+
+ssize_t stream_socket::try_send(const void* data, std::size_t size, int flags) noexcept {
+  if (!state_) return -EBADF;
+  return state_->attempt(POLLOUT, [&](int fd) {
+    return kernel::sendto(fd, data, size, flags | MSG_DONTWAIT | MSG_NOSIGNAL, nullptr, 0);
+  });
+}
+
+int stream_socket::wait_readable(detail::deadline until) noexcept {
+  return state_ ? state_->await_next(POLLIN, until) : -EBADF;
+}
+
+int stream_socket::wait_writable(detail::deadline until) noexcept {
+  return state_ ? state_->await_next(POLLOUT, until) : -EBADF;
+}
+
+void stream_socket::count_call() noexcept { worker::current_or_null()->count_call(); }
 
 int stream_socket::close() noexcept {
   if (!state_) return -EBADF;

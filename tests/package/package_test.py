@@ -103,6 +103,10 @@ def static_consumer(package):
     expect("libcoir" not in run("ldd", program), "the program still needs libcoir.so")
     output = run(program)
     expect(README_OUTPUT in output, f"the README's program printed {output!r}")
+    parts = package.consumer / "network.cpp"
+    program = package.build_consumer("net_static", parts, "net_static", "coir::net_static")
+    expect("libcoir" not in run("ldd", program), "the program still needs libcoir_net.so")
+    print(run(program))
 
 
 def pkg_config(package):
@@ -127,14 +131,15 @@ def exports(package):
 
 
 def headers(package):
-    """Each public header compiles alone and twice, and none mentions liburing, or Boost but for
-    those that are made for it."""
+    """Each public header compiles alone and twice, and none mentions liburing or OpenSSL, or Boost
+    but for those that are made for it."""
     every = sorted(package.include.rglob("*.hpp")) + sorted(package.include.rglob("*.h"))
     expect(every, "no headers were installed")
     for header in every:
         text = header.read_text(encoding="utf-8").lower()
         is_for_boost = header.name in HEADERS_FOR_BOOST
-        for word in ("liburing",) if is_for_boost else ("boost", "liburing"):
+        ours = ("liburing", "<openssl/")
+        for word in ours if is_for_boost else ("boost", *ours):
             expect(word not in text, f"{header} mentions {word}")
         run(package.compiler, "-std=c++20", "-Wall", "-Wextra", "-Wshadow", "-Werror",
             "-fsyntax-only", "-I", package.include, "-include", header, "-include", header,

@@ -27,6 +27,10 @@
 #include <coir/net/stream_server.hpp>
 #include <coir/net/tcp_listener.hpp>
 #include <coir/net/tcp_stream.hpp>
+#include <coir/net/tls_certificate.hpp>
+#include <coir/net/tls_context.hpp>
+#include <coir/net/tls_error.hpp>
+#include <coir/net/tls_stream.hpp>
 #include <coir/net/udp_socket.hpp>
 #include <coir/net/unix_datagram.hpp>
 #include <coir/net/unix_listener.hpp>

@@ -7,6 +7,10 @@
 
 #include <cstring>
 #include <thread>
+#include <vector>
+
+#include <sys/wait.h>
+#include <unistd.h>
 
 namespace coir::test {
 namespace {
@@ -228,6 +232,69 @@ TEST_F(stream_socket_test, numbers_are_reused_by_later_streams) {
       ASSERT_EQ(reader.get(), -EBADF);
     }
   }
+}
+
+TEST_F(stream_socket_test, tries_never_wait_and_waiting_is_asked_for) {
+  stream_ends ends = make_streams();
+  char data[64];
+  EXPECT_EQ(ends.one.try_recv(data, sizeof data, 0), -EAGAIN);
+  EXPECT_EQ(ends.one.wait_readable(deadline_after(1ms)), -ETIMEDOUT);
+  EXPECT_EQ(ends.one.try_recv(data, sizeof data, 0), -EAGAIN);
+  fiber<> sender = spawn([&] { EXPECT_EQ(ends.other.try_send("hello", 5, 0), 5); });
+  EXPECT_EQ(ends.one.wait_readable(deadline_after(10s)), 0);
+  EXPECT_EQ(ends.one.try_recv(data, sizeof data, 0), 5);
+  sender.join();
+  EXPECT_EQ(ends.other.close(), 0);
+  EXPECT_EQ(ends.one.wait_readable(deadline_after(10s)), 0);
+  EXPECT_EQ(ends.one.try_recv(data, sizeof data, 0), 0);
+  EXPECT_EQ(ends.other.try_send(data, 1, 0), -EBADF);
+  EXPECT_EQ(ends.other.wait_writable(never), -EBADF);
+}
+
+TEST_F(stream_socket_test, what_came_while_the_deadline_passed_counts_in_the_next_try) {
+  stream_ends ends = make_streams();
+  char data[64];
+  EXPECT_EQ(ends.one.try_recv(data, sizeof data, 0), -EAGAIN);
+  EXPECT_EQ(ends.other.try_send("hello", 5, 0), 5);
+  const int waited = ends.one.wait_readable(1);  // long ago
+  EXPECT_TRUE(waited == 0 || waited == -ETIMEDOUT) << waited;
+  EXPECT_EQ(ends.one.try_recv(data, sizeof data, 0), 5);
+}
+
+TEST_F(stream_socket_test, full_socket_is_waited_for) {
+  stream_ends ends = make_streams();
+  std::vector<char> block(1 << 16);
+  while (ends.one.try_send(block.data(), block.size(), 0) > 0) {
+  }
+  EXPECT_EQ(ends.one.wait_writable(deadline_after(1ms)), -ETIMEDOUT);
+  fiber<> reader = spawn([&] {
+    while (ends.other.recv(block.data(), block.size(), 0, never) > 0) {
+    }
+  });
+  EXPECT_EQ(ends.one.wait_writable(deadline_after(10s)), 0);
+  EXPECT_GT(ends.one.try_send(block.data(), block.size(), 0), 0);
+  ends.one.close();
+  EXPECT_TRUE(reader.join_for(10s));
+}
+
+TEST_F(stream_socket_test, child_of_a_fork_may_use_and_close_what_the_parent_waited_for) {
+  stream_ends ends = make_streams();
+  char data[64];
+  EXPECT_EQ(ends.one.recv(data, sizeof data, 0, deadline_after(1us)), -ETIMEDOUT);
+  EXPECT_EQ(ends.other.recv(data, sizeof data, 0, deadline_after(1us)), -ETIMEDOUT);
+  const pid_t child = fork();
+  if (child == 0) {
+    ends.other.close();
+    const bool is_read = ends.one.recv(data, sizeof data, 0, deadline_after(10s)) == 5;
+    ends.one.close();
+    _exit(is_read ? 0 : 1);
+  }
+  EXPECT_EQ(ends.other.send("hello", 5, 0, never), 5);
+  int status = -1;
+  EXPECT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  EXPECT_EQ(ends.other.send("again", 5, 0, never), 5);
+  EXPECT_EQ(ends.one.recv(data, sizeof data, 0, deadline_after(10s)), 5);
 }
 
 }  // namespace

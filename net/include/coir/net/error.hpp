@@ -12,6 +12,7 @@
 ///   std::errc::bad_file_descriptor the object is closed or empty, or another fiber closed it
 ///   meanwhile net::errc::end_of_stream       read_exactly met the end of the stream
 ///   net::resolve_errc              resolve could not find an address
+///   net::tls_errc                  TLS failed: <coir/net/tls_error.hpp>
 #pragma once
 
 #include <coir/export.hpp>

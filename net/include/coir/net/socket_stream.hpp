@@ -40,6 +40,8 @@ class COIR_API socket_stream : public stream {
   void open_socket(const address& peer, coir::detail::deadline until, std::error_code& ec);
   /// Makes `fd` non-blocking, if it is a stream socket of a family that `accepts_family` knows.
   static void prepare_adoption(int fd, bool (*accepts_family)(int), std::error_code& ec) noexcept;
+  /// The descriptor, for layers above that try first and wait by themselves.
+  io::stream_socket& socket() noexcept { return socket_; }
 
  private:
   std::size_t do_read(mutable_buffer into, coir::detail::deadline until,
