@@ -7,6 +7,7 @@
 #include "net/tls_engine.hpp"
 
 #include <cerrno>
+#include <stdexcept>
 #include <utility>
 
 namespace coir::net {
@@ -182,6 +183,17 @@ std::size_t tls_stream::do_write(const_buffer from, coir::detail::deadline until
 std::size_t tls_stream::do_write_parts(std::span<const const_buffer> parts,
                                        coir::detail::deadline until, std::error_code& ec) {
   return engine_->write_parts(parts, until, ec);
+}
+
+std::function<std::unique_ptr<stream>(std::unique_ptr<stream>)> serve_tls(
+    const tls_context& context, std::chrono::milliseconds limit) {
+  return [context, limit](std::unique_ptr<stream> accepted) -> std::unique_ptr<stream> {
+    auto* const socket = dynamic_cast<socket_stream*>(accepted.get());
+    if (!socket) throw std::invalid_argument("TLS for servers goes over sockets only");
+    auto made = std::make_unique<tls_stream>(std::move(*socket), context);
+    made->handshake(limit);
+    return made;
+  };
 }
 
 }  // namespace coir::net

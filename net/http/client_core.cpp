@@ -4,6 +4,7 @@
 #include "net/http/text.hpp"
 
 #include <coir/net/error.hpp>
+#include <coir/net/tls_stream.hpp>
 #include <coir/net/uri.hpp>
 
 #include <algorithm>
@@ -194,15 +195,25 @@ connection_pool::lease client_core::connect(const plan& what, bool on_new_connec
   if (taken) return taken;
   const deadline until =
       std::min(what.until, coir::detail::deadline_after(options_.connect_timeout));
-  std::unique_ptr<stream> opened = options_.connect
-                                       ? options_.connect(what.where, limit_of(until), ec)
-                                       : http_client::connect_tcp(what.where, limit_of(until), ec);
+  std::unique_ptr<stream> opened = open_connection(what.where, limit_of(until), ec);
   if (!ec && !opened) ec = std::make_error_code(std::errc::not_connected);
   if (ec) {
     detail::throw_error(ec, what.name() + ": connect to " + what.where.host_and_port());
   }
   taken.hold(std::move(opened));
   return taken;
+}
+
+std::unique_ptr<stream> client_core::open_connection(const url& where, time_limit limit,
+                                                     std::error_code& ec) const {
+  if (options_.connect) return options_.connect(where, limit, ec);
+  if (where.scheme() != "https") return http_client::connect_tcp(where, limit, ec);
+  auto opened = std::make_unique<tls_stream>(
+      options_.tls
+          ? tls_stream::connect(where.host(), where.effective_port(), *options_.tls, limit, ec)
+          : tls_stream::connect(where.host(), where.effective_port(), limit, ec));
+  if (ec) return nullptr;
+  return opened;
 }
 
 }  // namespace coir::net::http

@@ -29,6 +29,8 @@ class client_core {
   std::unique_ptr<exchange> ask(const plan& what);
   std::unique_ptr<exchange> start(const plan& what, bool on_new_connection);
   connection_pool::lease connect(const plan& what, bool on_new_connection);
+  std::unique_ptr<stream> open_connection(const url& where, time_limit limit,
+                                          std::error_code& ec) const;
 
   const std::shared_ptr<const client_settings> settings_;
   const http_client::options& options_;  ///< of settings_

@@ -4,6 +4,7 @@
 #include "net/http/text.hpp"
 
 #include <coir/net/error.hpp>
+#include <coir/net/tls_error.hpp>
 
 #include <algorithm>
 #include <charconv>
@@ -45,7 +46,7 @@ bool is_idempotent(std::string_view method) noexcept {
 bool is_loss(const std::error_code& ec) noexcept {
   return ec == std::errc::broken_pipe || ec == std::errc::connection_reset ||
          ec == std::errc::connection_aborted || ec == std::errc::not_connected ||
-         ec == make_error_code(errc::end_of_stream);
+         ec == make_error_code(errc::end_of_stream) || ec == make_error_code(tls_errc::truncated);
 }
 
 std::uint64_t number(std::string_view text) {

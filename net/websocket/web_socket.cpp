@@ -7,6 +7,7 @@
 #include <coir/net/http_request.hpp>
 #include <coir/net/http_response.hpp>
 #include <coir/net/tcp_stream.hpp>
+#include <coir/net/tls_stream.hpp>
 
 #include <stdexcept>
 #include <utility>
@@ -33,13 +34,15 @@ class web_socket::core : public connection {
   static std::unique_ptr<core> of_url(std::string_view url, const web_socket_options& how,
                                       std::error_code& ec, std::string& why) {
     const websocket::target to = websocket::parse_url(url);
-    if (to.is_secure) {
-      throw std::invalid_argument(
-          "wss needs a TLS stream: connect one, and make the web_socket over it");
-    }
     const auto until = coir::detail::deadline_after(how.handshake_timeout);
-    auto wire = std::make_unique<tcp_stream>(
-        tcp_stream::connect(to.host, to.port, how.handshake_timeout, ec));
+    std::unique_ptr<stream> wire;
+    if (to.is_secure) {
+      wire = std::make_unique<tls_stream>(
+          tls_stream::connect(to.host, to.port, how.handshake_timeout, ec));
+    } else {
+      wire = std::make_unique<tcp_stream>(
+          tcp_stream::connect(to.host, to.port, how.handshake_timeout, ec));
+    }
     return ec ? nullptr : of_client(std::move(wire), to, how, until, ec, why);
   }
 };

@@ -7,6 +7,7 @@
 #include <coir/net/http_exchange.hpp>
 #include <coir/net/http_headers.hpp>
 #include <coir/net/stream.hpp>
+#include <coir/net/tls_context.hpp>
 #include <coir/net/url.hpp>
 
 #include <chrono>
@@ -14,6 +15,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -106,7 +108,10 @@ class COIR_API http_client {
 
     std::string user_agent = "coir";  ///< empty: none is sent
     http_headers headers{};           ///< of all requests
-    /// How connections are opened. Empty: connect_tcp.
+    /// How TLS is made for https. Nothing: as tls_stream::connect does without a context, with the
+    /// system's certificates.
+    std::optional<tls_context> tls{};
+    /// How connections are opened. Empty: by TCP for http, by TLS over TCP for https.
     http_transport connect{};
   };
 
@@ -158,8 +163,8 @@ class COIR_API http_client {
   /// How many connections are idle. Never parks.
   std::size_t idle_connections() const noexcept;
 
-  /// The transport of a client that was given none: TCP for http; net::errc::scheme_not_supported
-  /// for anything else. Others may call it for the schemes that they leave to it.
+  /// The transport for http: TCP; net::errc::scheme_not_supported for anything else. Transports of
+  /// a program's own may call it for the schemes that they leave to it.
   static std::unique_ptr<stream> connect_tcp(const url& where, time_limit limit,
                                              std::error_code& ec);
 

@@ -136,10 +136,11 @@ class COIR_API web_socket : public expiry {
   static web_socket accept(const http_request& request, http_response& answer,
                            const web_socket_options& how = {});
 
-  /// Connects to "ws://HOST[:PORT][/PATH][?QUERY]" and shakes hands; parks. Throws
-  /// std::invalid_argument for another text, also for wss: that is the constructor below, over a
-  /// TLS stream. Throws std::system_error: what tcp_stream::connect does, web_socket_errc::refused
-  /// and bad_handshake, std::errc::timed_out.
+  /// Connects to "ws://HOST[:PORT][/PATH][?QUERY]" and shakes hands; parks. "wss" goes over TLS,
+  /// with the system's certificates: for others there is the constructor below, over a TLS stream.
+  /// Throws std::invalid_argument for another text, and std::system_error: what
+  /// tcp_stream::connect, or tls_stream::connect, does, web_socket_errc::refused and bad_handshake,
+  /// std::errc::timed_out.
   static web_socket connect(std::string_view url, const web_socket_options& how = {});
   /// Its twin; empty when `ec` is set.
   static web_socket connect(std::string_view url, const web_socket_options& how,
