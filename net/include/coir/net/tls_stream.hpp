@@ -128,9 +128,9 @@ class COIR_API tls_stream : public stream {
 };
 
 /// What puts TLS on the connections of a server: `options.wrap = net::serve_tls(context)`. Each
-/// handshake may take up to `limit`; one that fails is told to the server's on_error. The connection
-/// must be a socket_stream: std::invalid_argument. Throws std::bad_alloc. Never parks; what it
-/// returns does.
+/// handshake may take up to `limit`; one that fails is told to the server's on_error. The
+/// connection must be a socket_stream: std::invalid_argument. Throws std::bad_alloc. Never parks;
+/// what it returns does.
 COIR_API std::function<std::unique_ptr<stream>(std::unique_ptr<stream>)> serve_tls(
     const tls_context& context, std::chrono::milliseconds limit = std::chrono::seconds(10));
 
