@@ -1,6 +1,7 @@
 #include "net/http/client_core.hpp"
 
 #include "net/cooperative.hpp"
+#include "net/deadlines.hpp"
 #include "net/http/text.hpp"
 
 #include <coir/net/error.hpp>
@@ -83,11 +84,6 @@ bool is_redirect(const answer_head& head) noexcept {
     default:
       return false;
   }
-}
-
-time_limit limit_of(deadline until) noexcept {
-  if (until == coir::detail::never) return {};
-  return std::chrono::nanoseconds(until - coir::detail::now_ns());
 }
 
 }  // namespace
@@ -195,7 +191,7 @@ connection_pool::lease client_core::connect(const plan& what, bool on_new_connec
   if (taken) return taken;
   const deadline until =
       std::min(what.until, coir::detail::deadline_after(options_.connect_timeout));
-  std::unique_ptr<stream> opened = open_connection(what.where, limit_of(until), ec);
+  std::unique_ptr<stream> opened = open_connection(what.where, detail::limit_of(until), ec);
   if (!ec && !opened) ec = std::make_error_code(std::errc::not_connected);
   if (ec) {
     detail::throw_error(ec, what.name() + ": connect to " + what.where.host_and_port());

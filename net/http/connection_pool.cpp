@@ -1,5 +1,6 @@
 #include "net/http/connection_pool.hpp"
 
+#include "net/deadlines.hpp"
 #include "runtime/kernel/calls.hpp"
 
 #include <iterator>
@@ -28,7 +29,7 @@ bool acquire(counting_semaphore& units, deadline until) {
     units.acquire();
     return true;
   }
-  return units.try_acquire_for(std::chrono::nanoseconds(until - coir::detail::now_ns()));
+  return units.try_acquire_for(detail::time_left(until));
 }
 
 }  // namespace

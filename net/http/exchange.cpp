@@ -1,6 +1,7 @@
 #include "net/http/exchange.hpp"
 
 #include "net/cooperative.hpp"
+#include "net/deadlines.hpp"
 #include "net/http/text.hpp"
 
 #include <coir/net/error.hpp>
@@ -25,16 +26,6 @@ constexpr int interim_answers_max = 16;
 constexpr std::size_t skipped_bytes_max = 64 * 1024;
 constexpr std::chrono::milliseconds skipping_time{500};
 
-void expire_reads_at(stream& s, deadline until) noexcept {
-  if (until == coir::detail::never) return s.reads_expire_never();
-  s.reads_expire_after(std::chrono::nanoseconds(until - coir::detail::now_ns()));
-}
-
-void expire_writes_at(stream& s, deadline until) noexcept {
-  if (until == coir::detail::never) return s.writes_expire_never();
-  s.writes_expire_after(std::chrono::nanoseconds(until - coir::detail::now_ns()));
-}
-
 bool is_idempotent(std::string_view method) noexcept {
   for (const char* each : {"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"}) {
     if (method == each) return true;
@@ -50,13 +41,12 @@ bool is_loss(const std::error_code& ec) noexcept {
 }
 
 std::uint64_t number(std::string_view text) {
-  std::uint64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) {
+  const auto value = whole_number(text);
+  if (!value) {
     detail::throw_error(std::make_error_code(std::errc::invalid_argument),
                         "the Content-Length of an upload is no number: " + std::string(text));
   }
-  return value;
+  return *value;
 }
 
 }  // namespace
@@ -96,7 +86,7 @@ bool exchange::write_all(std::string_view bytes) {
   const_buffer rest(bytes.data(), bytes.size());
   while (rest.size() != 0 && !write_error_) {
     std::error_code ec;
-    expire_writes_at(to(), soon(settings_->options.write_timeout));
+    detail::expire_writes_at(to(), soon(settings_->options.write_timeout));
     rest = rest.from(to().write_some(rest, ec));
     if (is_loss(ec)) {
       write_error_ = ec;
@@ -165,7 +155,7 @@ bool exchange::read_head(deadline until) {
   const std::size_t bytes_max = std::max(settings_->options.header_bytes_max, smallest_input);
   while (!reader_->read_head(in())) {
     if (reader_->error()) fail(reader_->error(), reader_->why());
-    expire_reads_at(to(), until);
+    detail::expire_reads_at(to(), until);
     std::error_code ec;
     if (in().fill(bytes_max, ec) != 0) {
       has_begun_ = true;
@@ -206,7 +196,7 @@ std::size_t exchange::read_some(mutable_buffer into) {
 /// Reads more from the server: straight into its place when that is known; else into in(), and the
 /// result is 0.
 std::size_t exchange::fill(mutable_buffer into) {
-  expire_reads_at(to(), soon(settings_->options.read_timeout));
+  detail::expire_reads_at(to(), soon(settings_->options.read_timeout));
   const std::uint64_t left = reader_->bytes_left();
   const bool is_bare = left != 0 || reader_->ends_with_connection();
   std::error_code ec;

@@ -1,6 +1,7 @@
 #include "net/http/server_connection.hpp"
 
 #include "net/cooperative.hpp"
+#include "net/deadlines.hpp"
 #include "net/http/clock_text.hpp"
 #include "net/http/text.hpp"
 #include "net/socket_calls.hpp"
@@ -48,16 +49,6 @@ std::string quoted(std::string_view text) {
   return out;
 }
 
-void expire_reads_at(stream& s, coir::detail::deadline until) noexcept {
-  if (until == coir::detail::never) return s.reads_expire_never();
-  s.reads_expire_after(std::chrono::nanoseconds(until - coir::detail::now_ns()));
-}
-
-void expire_writes_at(stream& s, coir::detail::deadline until) noexcept {
-  if (until == coir::detail::never) return s.writes_expire_never();
-  s.writes_expire_after(std::chrono::nanoseconds(until - coir::detail::now_ns()));
-}
-
 }  // namespace
 
 /// The connection as the handler gets it after an upgrade: what was read too early comes first.
@@ -86,7 +77,7 @@ class server_connection::upgraded_stream final : public stream {
                       std::error_code& ec) override {
     const std::string_view early = input_.unread();
     if (early.empty()) {
-      expire_reads_at(client_, until);
+      detail::expire_reads_at(client_, until);
       return client_.read_some(into, ec);
     }
     const std::size_t count = std::min(early.size(), into.size());
@@ -96,12 +87,12 @@ class server_connection::upgraded_stream final : public stream {
   }
   std::size_t do_write(const_buffer from, coir::detail::deadline until,
                        std::error_code& ec) override {
-    expire_writes_at(client_, until);
+    detail::expire_writes_at(client_, until);
     return client_.write_some(from, ec);
   }
   std::size_t do_write_parts(std::span<const const_buffer> parts, coir::detail::deadline until,
                              std::error_code& ec) override {
-    expire_writes_at(client_, until);
+    detail::expire_writes_at(client_, until);
     return client_.write_parts(parts, ec);
   }
 
@@ -189,9 +180,14 @@ bool server_connection::await_request() {
   is_idle_.store(true);
   if (is_stopping_.load()) return false;
   std::error_code ec;
-  const std::size_t count = input_.fill(std::max(options_.header_bytes_max, smallest_input), ec);
+  const std::size_t count = input_.fill(input_bytes_max(), ec);
   is_idle_.store(false, std::memory_order_relaxed);
   return count != 0;
+}
+
+/// How much is read ahead of what is understood.
+std::size_t server_connection::input_bytes_max() const noexcept {
+  return std::max(options_.header_bytes_max, smallest_input);
 }
 
 void server_connection::end_if_idle() noexcept {
@@ -212,7 +208,7 @@ bool server_connection::read_head() {
     is_timed = true;
     send_now();
     std::error_code ec;
-    if (input_.fill(std::max(options_.header_bytes_max, smallest_input), ec) != 0) continue;
+    if (input_.fill(input_bytes_max(), ec) != 0) continue;
     is_kept_ = false;
     is_lost_ = ec != std::errc::timed_out;
     if (!is_lost_) answer(408, http_reason(408));
@@ -361,9 +357,10 @@ std::size_t server_connection::fill_with_body(mutable_buffer into) {
     count = client_.read_some(place, ec);
     if (count != 0) reader_->note_body({into.data(), count});
   } else {
-    const std::size_t bytes_max = std::max(options_.header_bytes_max, smallest_input);
-    if (input_.unread().size() >= bytes_max) body_failed(400, "the head of a chunk is too long");
-    count = input_.fill(bytes_max, ec);
+    if (input_.unread().size() >= input_bytes_max()) {
+      body_failed(400, "the head of a chunk is too long");
+    }
+    count = input_.fill(input_bytes_max(), ec);
   }
   if (ec == std::errc::timed_out) body_failed(408, "the body comes too slowly");
   if (count == 0) {
@@ -443,14 +440,13 @@ bool server_connection::may_have_body() const noexcept {
 
 /// Sends the head of an answer whose body comes in parts.
 void server_connection::begin_answer_by_headers() {
-  const std::string_view said = response_.headers_.get("Content-Length");
-  std::uint64_t length = 0;
   if (response_.headers_.contains("Content-Length")) {
-    const auto [end, error] = std::from_chars(said.data(), said.data() + said.size(), length);
-    if (error != std::errc() || end != said.data() + said.size()) {
+    const std::string_view said = response_.headers_.get("Content-Length");
+    const auto length = whole_number(said);
+    if (!length) {
       throw std::logic_error("the Content-Length of the answer is no number: " + std::string(said));
     }
-    return begin_answer(may_have_body() ? framing::length : framing::none, length);
+    return begin_answer(may_have_body() ? framing::length : framing::none, *length);
   }
   if (!may_have_body()) return begin_answer(framing::none, 0);
   begin_answer(request_.version_ >= 11 ? framing::chunked : framing::connection, 0);

@@ -65,6 +65,7 @@ class server_connection {
   bool serve_one();
   bool answer_one();
   bool await_request();
+  std::size_t input_bytes_max() const noexcept;
   bool read_head();
   void call_handler();
   void handler_failed();

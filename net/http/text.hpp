@@ -1,7 +1,11 @@
 /// Small things about the characters of HTTP (RFC 9110, section 5.6).
 #pragma once
 
+#include <charconv>
+#include <cstdint>
+#include <optional>
 #include <string_view>
+#include <system_error>
 
 namespace coir::net::http {
 
@@ -73,6 +77,14 @@ constexpr std::string_view take_until(std::string_view& rest, char separator) no
   const std::string_view taken = rest.substr(0, end);
   rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
   return taken;
+}
+
+/// The number that `text` is in decimal digits; nothing for another text, and past 64 bits.
+inline std::optional<std::uint64_t> whole_number(std::string_view text) noexcept {
+  std::uint64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
 }
 
 /// The value of a hexadecimal digit, or -1.

@@ -1,5 +1,6 @@
 #include "net/websocket/connection.hpp"
 
+#include "net/deadlines.hpp"
 #include "net/websocket/deflate.hpp"
 
 #include <algorithm>
@@ -32,20 +33,6 @@ deadline after(std::chrono::nanoseconds time) noexcept {
   return coir::detail::deadline_after(time);
 }
 
-std::chrono::nanoseconds time_left(deadline until) {
-  return std::chrono::nanoseconds(until - now_ns());
-}
-
-void expire_reads_at(stream& s, deadline until) {
-  if (until == never) return s.reads_expire_never();
-  s.reads_expire_after(time_left(until));
-}
-
-void expire_writes_at(stream& s, deadline until) {
-  if (until == never) return s.writes_expire_never();
-  s.writes_expire_after(time_left(until));
-}
-
 std::uint16_t code_for(web_socket_errc why) noexcept {
   if (why == web_socket_errc::bad_text) return close_code::bad_text;
   if (why == web_socket_errc::too_big) return close_code::too_big;
@@ -68,8 +55,8 @@ connection::~connection() { end(); }
 void connection::shake_hands(const target& to, deadline until, std::error_code& ec,
                              std::string& why) {
   const client_handshake sent = make_request(to, how_);
-  expire_reads_at(wire_, until);
-  expire_writes_at(wire_, until);
+  net::detail::expire_reads_at(wire_, until);
+  net::detail::expire_writes_at(wire_, until);
   wire_.write_all(sent.request, ec);
   constexpr std::string_view head_end = "\r\n\r\n";
   std::size_t size = std::string_view::npos;
@@ -253,7 +240,7 @@ template <class Call>
 std::size_t connection::receive(Call call, deadline until, std::error_code& ec) {
   for (;;) {
     const deadline silence = silence_until();
-    expire_reads_at(wire_, std::min(until, silence));
+    net::detail::expire_reads_at(wire_, std::min(until, silence));
     const std::size_t count = call(ec);
     if (has_ended_) {  // by close(), meanwhile
       ec = failure_;
@@ -331,7 +318,7 @@ void connection::send_message(opcode op, const_buffer bytes, bool is_packed, dea
   char head_bytes[head_bytes_max];
   const const_buffer written_head(head_bytes, put_head(head, head_bytes));
   is_cut_ = true;
-  expire_writes_at(wire_, until);
+  net::detail::expire_writes_at(wire_, until);
   if (!head.is_masked) {
     wire_.write_parts({written_head, bytes}, ec);
   } else {
@@ -353,7 +340,7 @@ void connection::send_message(opcode op, const_buffer bytes, bool is_packed, dea
 /// Empty when `until` passed.
 std::unique_lock<mutex> connection::lock_writing(deadline until) {
   std::unique_lock<mutex> lock(writing_, std::try_to_lock);
-  if (!lock.owns_lock()) static_cast<void>(lock.try_lock_for(time_left(until)));
+  if (!lock.owns_lock()) static_cast<void>(lock.try_lock_for(net::detail::time_left(until)));
   return lock;
 }
 
@@ -394,7 +381,7 @@ void connection::flush_if_free(deadline until) {
 void connection::send_due(deadline until, std::error_code& ec) {
   while (!is_cut_ && !(due_.empty() && sending_.empty())) {
     if (sending_.empty()) sending_ = std::exchange(due_, {});
-    expire_writes_at(wire_, until);
+    net::detail::expire_writes_at(wire_, until);
     sent_ += wire_.write_some(const_buffer(sending_).from(sent_), ec);
     if (ec) return;
     if (sent_ < sending_.size()) continue;
@@ -431,7 +418,7 @@ bool connection::close(std::uint16_t code, std::string_view reason) {
   while (!has_ended_ && !ec && now_ns() < until) {
     if (is_reading_) {
       changed_.clear();
-      changed_.wait_for(time_left(until));
+      changed_.wait_for(net::detail::time_left(until));
     } else {
       read(until, ec);
     }
@@ -463,7 +450,7 @@ void connection::end_orderly(bool is_failure) {
     send_due(until, ec);
   }
   if (!ec && (is_failure || side_ == role::server)) wire_.shutdown(direction::write, ec);
-  expire_reads_at(wire_, until);
+  net::detail::expire_reads_at(wire_, until);
   char thrown_away[4096];
   for (std::size_t bytes = 0; !ec && bytes < drained_bytes_max;) {
     const std::size_t count = wire_.read_some(thrown_away, ec);
