@@ -1,29 +1,13 @@
-/// The edge between the cooperative calls, which return -errno, and the error codes and exceptions
-/// of net.
+/// The edge of the runtime's cooperative calls, as net calls it.
 #pragma once
 
-#include <coir/detail/clock.hpp>
-
-#include <string>
-#include <system_error>
-
-#include <sys/types.h>
+#include "runtime/io/edge.hpp"
 
 namespace coir::net::detail {
 
-/// The code of a failed system call's -errno.
-inline std::error_code code_of(long negative_errno) noexcept {
-  return {static_cast<int>(-negative_errno), std::system_category()};
-}
-
-/// Makes the calling thread a worker if it is none; false with `ec` set when that is impossible.
-bool ensure_worker(std::error_code& ec);
-
-/// The value of a cooperative call, or 0 with `ec` set. Throws fiber_exit when the call was ended
-/// by a kill; what the caller holds must be released by destructors.
-std::size_t finish(ssize_t result, std::error_code& ec);
-
-/// Throws std::system_error saying "`what`: message of `ec`".
-[[noreturn]] void throw_error(const std::error_code& ec, const std::string& what);
+using coir::detail::code_of;
+using coir::detail::ensure_worker;
+using coir::detail::finish;
+using coir::detail::throw_error;
 
 }  // namespace coir::net::detail

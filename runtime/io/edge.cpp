@@ -1,18 +1,18 @@
-#include "net/cooperative.hpp"
+#include "runtime/io/edge.hpp"
 
 #include "runtime/io/io.hpp"
+#include "runtime/sched/worker.hpp"
 
 #include <coir/detail/wait_queue.hpp>
-#include <coir/runtime.hpp>
 
 #include <cerrno>
 
-namespace coir::net::detail {
+namespace coir::detail {
 
 bool ensure_worker(std::error_code& ec) {
   if (io::on_worker()) return true;
   try {
-    coir::backend();
+    worker::current();
     return true;
   } catch (const std::system_error& e) {
     ec = e.code();
@@ -25,7 +25,7 @@ std::size_t finish(ssize_t result, std::error_code& ec) {
     ec.clear();
     return static_cast<std::size_t>(result);
   }
-  if (result == -ECANCELED) coir::detail::throw_if_interrupted();
+  if (result == -ECANCELED) throw_if_interrupted();
   ec = code_of(result);
   return 0;
 }
@@ -34,4 +34,4 @@ void throw_error(const std::error_code& ec, const std::string& what) {
   throw std::system_error(ec, what);
 }
 
-}  // namespace coir::net::detail
+}  // namespace coir::detail
