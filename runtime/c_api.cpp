@@ -3,6 +3,7 @@
 // when control is in C++ again, and so that every further wait of the C code fails, too.
 #include <coir/coir.h>
 #include <coir/fiber.hpp>
+#include <coir/foreign_loop.hpp>
 #include <coir/offload.hpp>
 #include <coir/queue.hpp>
 #include <coir/runtime.hpp>
@@ -129,6 +130,10 @@ int coir_wait_fd(int fd, short events, std::int64_t timeout_ns) noexcept {
   return guarded([&] { return told(io::wait_ready(fd, events, deadline_in(timeout_ns))); });
 }
 
+int coir_poll(pollfd* fds, std::size_t count, std::int64_t timeout_ns) noexcept {
+  return guarded([&] { return told(io::poll(fds, count, deadline_in(timeout_ns))); });
+}
+
 int coir_close(int fd) noexcept { return io::close(fd); }
 
 int coir_offload(void (*work)(void*), void* argument) noexcept {
@@ -164,6 +169,16 @@ int coir_queue_get(coir_queue* queue, void** item, std::int64_t timeout_ns) noex
 std::size_t coir_queue_size(coir_queue* queue) noexcept { return queue->items.size(); }
 
 void coir_queue_shutdown(coir_queue* queue) noexcept { queue->items.shutdown(); }
+
+int coir_pollable_fd() noexcept { return guarded(pollable_fd); }
+
+int coir_run_once(std::int64_t* limit_ns) noexcept {
+  return guarded([&] {
+    const nanoseconds length = run_once();
+    *limit_ns = length == nanoseconds::max() ? -1 : length.count();
+    return 0;
+  });
+}
 
 int coir_dump(int fd) noexcept {
   return guarded([&] {

@@ -36,10 +36,14 @@ class basic_inbox {
 
   // The consumer only.
 
-  /// True when there is nothing. While it does not sleep.
-  bool empty() const noexcept { return head_.load(std::memory_order_relaxed) == nullptr; }
+  /// True when there is nothing; also while it sleeps, until something comes.
+  bool empty() const noexcept {
+    const remote_call* const head = head_.load(std::memory_order_relaxed);
+    return head == nullptr || head == &asleep_;
+  }
 
-  /// Takes what is there, oldest first, linked through `next`. While it does not sleep.
+  /// Takes what is there, oldest first, linked through `next`. A sleep that nobody has ended goes
+  /// on.
   remote_call* take_all() noexcept {
     if (empty()) return nullptr;
     remote_call* newest = head_.exchange(nullptr, std::memory_order_acquire);

@@ -95,6 +95,7 @@ int poll_after_close(pollfd* fds, nfds_t count) noexcept {
 }  // namespace
 
 int wait_ready(int fd, short events, deadline until) noexcept {
+  if (fd < 0) return -EBADF;  // poll passes it over, and would wait for nothing
   pollfd one{fd, events, 0};
   const int ready = poll(&one, 1, until);
   if (ready < 0) return ready;

@@ -18,6 +18,8 @@ class epoll_reactor final : public reactor {
   void poll(std::int64_t timeout_ns, fiber_list& ready) noexcept override;
   int add_watch(watch& w) noexcept override;
   void remove_watch(watch& w) noexcept override;
+  int pollable_fd() noexcept override { return epoll_fd_; }
+  bool prepare_foreign_wait() noexcept override { return true; }
   const char* name() const noexcept override { return "epoll"; }
 
  private:

@@ -53,6 +53,13 @@ class reactor {
   /// Takes it out again; its descriptor must still be open. Waiting operations stay linked in it.
   virtual void remove_watch(watch& w) noexcept = 0;
 
+  /// A descriptor that becomes readable when poll() would find something, for a loop that is not
+  /// coir's; -errno when there is none to be had. The reactor owns it.
+  virtual int pollable_fd() noexcept = 0;
+  /// Before a wait for that descriptor: tells the kernel what it does not know yet. False when
+  /// there is something to poll for already, of which the descriptor may say nothing.
+  virtual bool prepare_foreign_wait() noexcept = 0;
+
   /// The name of the backend.
   virtual const char* name() const noexcept = 0;
 

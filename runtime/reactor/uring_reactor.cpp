@@ -6,10 +6,12 @@
 
 #include "runtime/base/assert.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <new>
 
 #include <poll.h>
+#include <sys/epoll.h>
 
 namespace coir::detail {
 namespace {
@@ -88,6 +90,7 @@ const char* uring_reactor::missing_feature() noexcept {
 }
 
 uring_reactor::~uring_reactor() {
+  if (foreign_epoll_ >= 0) kernel::close(foreign_epoll_);
   if (has_ring_) io_uring_queue_exit(&ring_);
 }
 
@@ -136,6 +139,42 @@ void uring_reactor::poll(std::int64_t timeout_ns, fiber_list& ready) noexcept {
   const unsigned count = io_uring_peek_batch_cqe(&ring_, events, events_per_turn);
   for (unsigned i = 0; i < count; ++i) handle(*events[i], ready);
   io_uring_cq_advance(&ring_, count);
+}
+
+/// An epoll of two events: the one that the ring signals, and the one of wake(), which comes faster
+/// so. The ring's own descriptor would not do: since Linux 6.3 work that waits for this thread does
+/// not make it readable.
+int uring_reactor::pollable_fd() noexcept {
+  if (foreign_epoll_ >= 0) return foreign_epoll_;
+  completion_event_.emplace();
+  int error = completion_event_->fd();
+  if (error >= 0) error = io_uring_register_eventfd(&ring_, completion_event_->fd());
+  const int made = error < 0 ? error : kernel::epoll_create1(EPOLL_CLOEXEC);
+  error = std::min(made, 0);
+  for (const int fd : {completion_event_->fd(), wake_event_.fd()}) {
+    epoll_event edges{EPOLLIN | EPOLLET, {.fd = fd}};
+    if (error == 0) error = kernel::epoll_ctl(made, EPOLL_CTL_ADD, fd, &edges);
+  }
+  if (error == 0) return foreign_epoll_ = made;
+  if (made >= 0) kernel::close(made);
+  io_uring_unregister_eventfd(&ring_);
+  completion_event_.reset();
+  return error;
+}
+
+/// In this order: what comes after the look at the epoll makes it readable again. The event is
+/// registered anew because current kernels (seen on 6.18) signal one at most once in its life for
+/// the sake of another eventfd, for which a fiber may wait.
+bool uring_reactor::prepare_foreign_wait() noexcept {
+  if (foreign_epoll_ >= 0) {
+    epoll_event seen[2];
+    kernel::epoll_wait(foreign_epoll_, seen, 2, 0);
+    io_uring_unregister_eventfd(&ring_);
+    if (io_uring_register_eventfd(&ring_, completion_event_->fd()) < 0) return false;
+  }
+  io_uring_submit_and_get_events(&ring_);
+  return io_uring_cq_ready(&ring_) == 0 &&
+         !(IO_URING_READ_ONCE(*ring_.sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW));
 }
 
 /// Null only when the kernel takes no requests at all, for want of memory.

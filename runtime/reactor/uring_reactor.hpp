@@ -5,6 +5,8 @@
 
 #include "runtime/reactor/reactor.hpp"
 
+#include <optional>
+
 #include <liburing.h>
 
 namespace coir::detail {
@@ -20,6 +22,8 @@ class uring_reactor final : public reactor {
   void poll(std::int64_t timeout_ns, fiber_list& ready) noexcept override;
   int add_watch(watch& w) noexcept override;
   void remove_watch(watch& w) noexcept override;
+  int pollable_fd() noexcept override;
+  bool prepare_foreign_wait() noexcept override;
   const char* name() const noexcept override { return "io_uring"; }
 
  private:
@@ -54,6 +58,8 @@ class uring_reactor final : public reactor {
   bool has_ring_ = false;
   /// The kernel sets a flag in shared memory when a zero-wait enter is worth it
   bool tells_task_work_ = false;
+  std::optional<kernel::event_fd> completion_event_;  ///< in foreign_epoll_
+  int foreign_epoll_ = -1;                            ///< what pollable_fd() returns
   std::vector<request> requests_;
   std::uint32_t first_free_ = 0;  ///< index + 1; 0: none
 };

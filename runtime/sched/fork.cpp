@@ -66,6 +66,7 @@ struct fork_handlers {
     if (is_spawned) w.count_.fibers_begun.add();
     w.sit(nullptr);  // the others of its crew are not here
     w.wakes_due_ = 0;
+    w.sleeps_in_foreign_loop_ = false;
     if (w.replay_) w.replay_->keep_only(w.replay_place_);
     w.reactor_.reset();
     try {

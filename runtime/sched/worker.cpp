@@ -131,6 +131,7 @@ worker& worker::adopt_thread() {
 }
 
 void worker::retire() noexcept {
+  if (sleeps_in_foreign_loop_) end_foreign_sleep();
   end_values(main_record_.values);
   if (running != &main_ || !kill_all_fibers()) {
     kernel::report(

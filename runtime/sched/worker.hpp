@@ -168,6 +168,11 @@ class worker final : public thread_slots, public worker_door {
       run_remote_calls();
   }
 
+  /// Runs fibers for a loop that is not coir's, which calls from the main fiber: until none is
+  /// ready, or those that always are have had a few turns. Returns how long that loop may wait for
+  /// io().pollable_fd(), in ns; -1: without limit. A worker without seat and replay only.
+  std::int64_t run_once() noexcept;
+
   /// True when others have asked for something that it has not done yet. The worker's thread only.
   bool has_arrivals() const noexcept { return !inbox_.empty(); }
 
@@ -235,6 +240,8 @@ class worker final : public thread_slots, public worker_door {
   bool spin() noexcept;
   void poll(std::int64_t limit) noexcept;
   bool sleep(std::int64_t limit) noexcept;
+  bool begin_foreign_sleep() noexcept;
+  void end_foreign_sleep() noexcept;
   std::int64_t wait_limit() noexcept;
   void wait_for_events() noexcept;
   void set_clock(deadline now) noexcept { now_ms_ = static_cast<std::uint32_t>(now / 1'000'000); }
@@ -245,6 +252,7 @@ class worker final : public thread_slots, public worker_door {
   std::int64_t next_turn_ = events_per_turn;  ///< after so many switches; those kept count, too
   std::uint32_t now_ms_ = 0;                  ///< of the last turn; wraps after 49 days
   bool was_idle_ = false;  ///< has waited for long without finding anything to do
+  bool sleeps_in_foreign_loop_ = false;  ///< from a run_once() to the next turn
   timer_wheel timers_;
   crew_seat* seat_ = nullptr;
   replay* replay_ = nullptr;

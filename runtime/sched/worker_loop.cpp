@@ -27,6 +27,7 @@ constexpr std::int64_t greedy_spin_ns = 5'000;
 constexpr int looks_per_poll = 512;  // while it spins: a poll may be a system call
 constexpr int looks_per_pause = 16;  // at the inbox: a pause may take 50 ns
 constexpr std::int64_t trim_period_ns = 1'000'000'000;
+constexpr int rounds_per_call = 16;  // of a foreign loop, which has other things to do
 // A wait without end is looked at once it has lasted so long
 constexpr std::int64_t idle_ns = 50'000'000;
 
@@ -131,6 +132,8 @@ void worker::take_what_has_come() noexcept {
 }
 
 void worker::turn(bool may_wait) noexcept {
+  if (sleeps_in_foreign_loop_) [[unlikely]]
+    end_foreign_sleep();
   if (replay_) [[unlikely]]
     return turn_in_replay(may_wait);
   next_turn_ = static_cast<std::int64_t>(count_.switches.read()) + events_per_turn;
@@ -182,6 +185,34 @@ bool worker::sleep(std::int64_t limit) noexcept {
   tell_monitor();
   does_spin_pay_ = after - before < short_sleep_ns;
   return true;
+}
+
+std::int64_t worker::run_once() noexcept {
+  for (int round = 0; round < rounds_per_call; ++round) {
+    turn(false);
+    if (!run_queue_.empty()) {
+      yield();
+    } else if (begin_foreign_sleep()) {
+      return wait_limit();
+    }
+  }
+  return 0;
+}
+
+/// The thread is about to wait elsewhere: from now on who posts something wakes the reactor. False
+/// when there is something to do.
+bool worker::begin_foreign_sleep() noexcept {
+  if (!reactor_->prepare_foreign_wait() || !inbox_.begin_sleep()) return false;
+  sleeps_in_foreign_loop_ = true;
+  count_.slept.begin(real_now_ns());
+  return true;
+}
+
+void worker::end_foreign_sleep() noexcept {
+  sleeps_in_foreign_loop_ = false;
+  if (!inbox_.end_sleep()) ++wakes_due_;
+  count_.slept.end(real_now_ns());
+  tell_monitor();
 }
 
 /// Looks again and again for a short while before sleeping: on a virtual machine waking a halted

@@ -10,6 +10,7 @@
 #ifndef COIR_COIR_H
 #define COIR_COIR_H
 
+#include <poll.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -60,6 +61,10 @@ COIR_C_API int coir_sleep_ns(int64_t length_ns) COIR_C_NOEXCEPT;
 /// Parks until `fd` has one of `events` (POLLIN, POLLOUT, …) or an error. Returns what it has, as
 /// poll(2) would; -ETIMEDOUT, -ECANCELED, or -EBADF when it is closed or was never open.
 COIR_C_API int coir_wait_fd(int fd, short events, int64_t timeout_ns) COIR_C_NOEXCEPT;
+/// poll(2): parks until one of `count` descriptors has something; returns how many have, 0 when the
+/// time is up, -EBADF when one is closed through coir meanwhile, -ETIMEDOUT for that of a scope
+/// around the caller, -ECANCELED, -ENOMEM.
+COIR_C_API int coir_poll(struct pollfd* fds, size_t count, int64_t timeout_ns) COIR_C_NOEXCEPT;
 /// Wakes whoever waits for `fd` with -EBADF, then closes it; 0 or -errno. Never parks.
 COIR_C_API int coir_close(int fd) COIR_C_NOEXCEPT;
 /// Runs `work(argument)` on another thread, for what would block this one, and parks until it has
@@ -81,6 +86,16 @@ COIR_C_API int coir_queue_get(coir_queue* queue, void** item, int64_t timeout_ns
 COIR_C_API size_t coir_queue_size(coir_queue* queue) COIR_C_NOEXCEPT;
 /// Ends the queue: puts fail with -EPIPE, gets once it is empty; who waits is woken. Never parks.
 COIR_C_API void coir_queue_shutdown(coir_queue* queue) COIR_C_NOEXCEPT;
+
+/// A descriptor that becomes readable when fibers of the calling thread may have something to do,
+/// for an event loop that is not coir's, which polls it, level-triggered, and calls coir_run_once.
+/// It belongs to the thread. -EMFILE and the like. Never parks.
+COIR_C_API int coir_pollable_fd(void) COIR_C_NOEXCEPT;
+/// Runs fibers of the calling thread until none is ready, or those that always are have had some
+/// turns. Writes how long the loop may wait for coir_pollable_fd() until the next call to
+/// `limit_ns`; -1: without limit. 0, or -EDEADLK when a spawned fiber calls, or the thread is one of
+/// a set of workers, or takes part in a replay. Never parks.
+COIR_C_API int coir_run_once(int64_t* limit_ns) COIR_C_NOEXCEPT;
 
 /// Writes a line for each fiber of the calling thread to `fd`: what it does, and what it waits for.
 /// 0 or -errno. Blocks as write(2) does.

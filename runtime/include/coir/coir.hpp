@@ -16,6 +16,7 @@
 #include <coir/exceptions.hpp>
 #include <coir/fiber.hpp>
 #include <coir/fiber_local.hpp>
+#include <coir/foreign_loop.hpp>
 #include <coir/future.hpp>
 #include <coir/generator.hpp>
 #include <coir/group.hpp>

@@ -4,6 +4,7 @@
 
 #include <coir/directory_walk.hpp>
 #include <coir/file.hpp>
+#include <coir/poller.hpp>
 #include <coir/process.hpp>
 #include <coir/process_options.hpp>
 #include <coir/signal_set.hpp>

@@ -174,6 +174,46 @@ static void the_dump_names_the_fibers(void) {
   close(ends[1]);
 }
 
+static void wait_and_note(void* result) { *(int*)result = coir_sleep_ns(5 * ms); }
+
+static void another_loop_runs_the_fibers(void) {
+  int result = 1;
+  coir_fiber* fiber = coir_spawn(wait_and_note, &result, NULL);
+  struct pollfd own = {coir_pollable_fd(), POLLIN, 0};
+  CHECK(own.fd >= 0);
+  for (int i = 0; i < 1000 && !coir_is_done(fiber); ++i) {
+    int64_t limit_ns = 0;
+    CHECK(coir_run_once(&limit_ns) == 0);
+    CHECK(limit_ns <= 5 * ms);
+    if (limit_ns > 0) poll(&own, 1, (int)(limit_ns / ms) + 1);
+  }
+  CHECK(coir_is_done(fiber) && result == 0);
+  coir_release(fiber);
+}
+
+static void run_once_in_fiber(void* result) {
+  int64_t limit_ns;
+  *(int*)result = coir_run_once(&limit_ns);
+}
+
+static void a_spawned_fiber_runs_no_loop(void) {
+  int result = 0;
+  coir_fiber* fiber = coir_spawn(run_once_in_fiber, &result, NULL);
+  CHECK(coir_join(fiber, patience) == 0 && result == -EDEADLK);
+  coir_release(fiber);
+}
+
+static void several_descriptors_are_waited_for(void) {
+  int ends[2];
+  CHECK(pipe(ends) == 0);
+  struct pollfd both[2] = {{ends[0], POLLIN, 0}, {ends[1], POLLIN, 0}};
+  CHECK(coir_poll(both, 2, 2 * ms) == 0);
+  both[1].events = POLLOUT;
+  CHECK(coir_poll(both, 2, patience) == 1 && both[1].revents == POLLOUT);
+  close(ends[0]);
+  close(ends[1]);
+}
+
 int main(void) {
   const char* wanted = getenv("COIR_BACKEND");
   const char* backend = coir_backend();
@@ -188,6 +228,9 @@ int main(void) {
   blocking_work_goes_to_a_thread();
   a_queue_carries_pointers_in_order();
   the_dump_names_the_fibers();
+  several_descriptors_are_waited_for();
+  another_loop_runs_the_fibers();
+  a_spawned_fiber_runs_no_loop();
   CHECK(coir_sleep_ns(0) == 0);
   puts("c_api: ok");
   return 0;
