@@ -319,7 +319,8 @@ void uring_reactor::arm_wake_event() noexcept {
   io_uring_sqe_set_data64(sqe, wake_mark);
 }
 
-/// A pending poll holds its file open: the peer would not see the close.
-void uring_reactor::after_forget() noexcept { io_uring_submit(&ring_); }
+/// A pending request holds its file open: a peer would not see the close, a listener would go on
+/// to take connections. A request that is cancelled lets go of it in deferred work only.
+void uring_reactor::after_forget() noexcept { io_uring_submit_and_get_events(&ring_); }
 
 }  // namespace coir::detail

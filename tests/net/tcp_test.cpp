@@ -304,6 +304,20 @@ TEST(tcp_listener, after_close_connects_are_refused) {
   EXPECT_EQ(std::errc::connection_refused, thrown_by([&] { tcp_stream::connect(where); }));
 }
 
+TEST(tcp_listener, after_close_while_a_fiber_accepts_connects_are_refused_at_once) {
+  tcp_listener listener = loopback_listener();
+  const address where = listener.local_address();
+  auto accepting = spawn([&] { return thrown_by([&] { listener.accept(); }); });
+  this_fiber::yield();
+  listener.close();
+  const int client = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  EXPECT_EQ(-1,
+            ::connect(client, where.data(), where.size()));  // by libc, so that nobody else runs
+  EXPECT_EQ(ECONNREFUSED, errno);
+  ::close(client);
+  EXPECT_EQ(std::errc::bad_file_descriptor, accepting.get_for(patience));
+}
+
 TEST(tcp_listener, killed_accept_loses_no_connection) {
   tcp_listener listener = loopback_listener();
   auto accepting = spawn([&] { listener.accept(); });

@@ -92,9 +92,9 @@ COIR_C_API void coir_queue_shutdown(coir_queue* queue) COIR_C_NOEXCEPT;
 /// It belongs to the thread. -EMFILE and the like. Never parks.
 COIR_C_API int coir_pollable_fd(void) COIR_C_NOEXCEPT;
 /// Runs fibers of the calling thread until none is ready, or those that always are have had some
-/// turns. Writes how long the loop may wait for coir_pollable_fd() until the next call to
-/// `limit_ns`; -1: without limit. 0, or -EDEADLK when a spawned fiber calls, or the thread is one of
-/// a set of workers, or takes part in a replay. Never parks.
+/// turns. Writes to `limit_ns` how long the loop may wait for coir_pollable_fd() until the next
+/// call; -1: without limit. 0, or -EDEADLK when a spawned fiber calls, or the thread is one of a
+/// set of workers, or takes part in a replay. Never parks.
 COIR_C_API int coir_run_once(int64_t* limit_ns) COIR_C_NOEXCEPT;
 
 /// Writes a line for each fiber of the calling thread to `fd`: what it does, and what it waits for.
