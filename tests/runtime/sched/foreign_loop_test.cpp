@@ -267,12 +267,15 @@ TEST_F(foreign_loop_test, a_thread_may_end_between_two_calls_while_others_wake_i
 TEST_F(foreign_loop_test, the_child_of_a_fork_goes_on_with_a_descriptor_of_its_own) {
   settle();
   EXPECT_EQ(result_of_child([] {
-              queue<int> q;
-              std::thread other([&] { q.put(7); });
-              fiber<int> one = spawn([&] { return q.get(); });
-              const bool came = run_until([&] { return one.ready(); });
-              other.join();
-              return came && one.get() == 7 ? 0 : 1;
+              const pipe_ends pipe = make_pipe();
+              fiber<long> one = spawn([&] {
+                char byte;
+                return passed(io::read(pipe.reader.get(), &byte, 1, {}));
+              });
+              settle();
+              if (wait_outside(0ns) || ::write(pipe.writer.get(), "x", 1) != 1) return 1;
+              if (!wait_outside(10s)) return 2;
+              return run_until([&] { return one.ready(); }) && one.get() == 1 ? 0 : 3;
             }),
             0);
 }
