@@ -26,15 +26,15 @@ bool wait_outside(nanoseconds limit) {
   return ::poll(&own, 1, static_cast<int>(std::min(ms, milliseconds(10'000)).count())) == 1;
 }
 
-/// A foreign loop; false when `is_over()` has not come within ten seconds.
+/// A foreign loop; false when `is_over()` has not come in time, or nothing came for long.
 template <class Condition>
 bool run_until(Condition is_over) {
   const stopwatch watch;
   for (;;) {
     const nanoseconds limit = run_once();
     if (is_over()) return true;
-    if (watch.elapsed() > 10s) return false;
-    wait_outside(limit);
+    if (watch.elapsed() > 20s) return false;
+    if (!wait_outside(limit) && limit == unlimited) return false;  // a wake-up was lost
   }
 }
 
