@@ -1,6 +1,7 @@
 // Waiting for several descriptors, and for time.
 #include "runtime/io/await.hpp"
 #include "runtime/kernel/calls.hpp"
+#include "runtime/kernel/thread_host.hpp"
 
 #include <algorithm>
 #include <memory>
@@ -15,6 +16,7 @@ using detail::wait_status;
 using detail::worker;
 
 constexpr nfds_t operations_on_stack = 8;
+constexpr std::int64_t ns_per_s = 1'000'000'000;
 
 /// One readiness operation for each descriptor of a poll; takes all that are still pending back at
 /// its end.
@@ -85,6 +87,34 @@ int await_any(const pollfd* fds, nfds_t count, deadline until) noexcept {
   return set.has_closed() ? -EBADF : 0;
 }
 
+/// The entry of the worker's own descriptor, for which a foreign loop waits by a hook; or null.
+pollfd* own_entry(pollfd* fds, nfds_t count) noexcept {
+  worker* const w = worker::current_or_null();
+  if (!w) return nullptr;
+  pollfd* const end = fds + count;
+  pollfd* const found =
+      std::find_if(fds, end, [w](const pollfd& each) { return w->io().is_pollable_fd(each.fd); });
+  return found == end ? nullptr : found;
+}
+
+/// Waits where such a loop has to: in the kernel, since fibers run in run_once() only.
+int block(pollfd* fds, nfds_t count, deadline until) noexcept {
+  const kernel::blocking_section others_run;
+  for (;;) {
+    const std::int64_t left = std::max<std::int64_t>(until - detail::now_ns(), 0);
+    timespec limit{left / ns_per_s, left % ns_per_s};
+    const int ready = kernel::ppoll(fds, count, until == detail::never ? nullptr : &limit);
+    if (ready != -EINTR) return ready;
+  }
+}
+
+/// A loop that waits although its fibers have something to do is sent back to run_once().
+int block_in_foreign_loop(pollfd& own, pollfd* fds, nfds_t count, deadline until) noexcept {
+  if (worker::current_or_null()->sleeps_in_foreign_loop()) return block(fds, count, until);
+  own.revents = POLLIN;
+  return 1;
+}
+
 /// Marks every descriptor that no longer is one, as the kernel would; the others as they are.
 int poll_after_close(pollfd* fds, nfds_t count) noexcept {
   const int ready = kernel::poll_now(fds, count);
@@ -110,6 +140,8 @@ int poll(pollfd* fds, nfds_t count, deadline until) noexcept {
       count_call();
       return ready;
     }
+    if (pollfd* const own = own_entry(fds, count))
+      return block_in_foreign_loop(*own, fds, count, until);
     const int waited = await_any(fds, count, until);
     if (waited == -ETIMEDOUT) return kernel::poll_now(fds, count);
     if (waited == -EBADF) return poll_after_close(fds, count);
@@ -118,6 +150,12 @@ int poll(pollfd* fds, nfds_t count, deadline until) noexcept {
 }
 
 int epoll_wait(int epoll_fd, epoll_event* events, int capacity, deadline until) noexcept {
+  const worker* const w = worker::current_or_null();
+  if (w && w->sleeps_in_foreign_loop() && until != 0) {  // it watches the worker's descriptor
+    pollfd one{epoll_fd, POLLIN, 0};
+    block(&one, 1, until);
+    until = 0;
+  }
   const ssize_t count =
       cooperate(epoll_fd, POLLIN, wait_mode{until, false, false}, [&](int at) -> ssize_t {
         int ready = 0;

@@ -90,6 +90,10 @@ inline int poll_now(pollfd* fds, nfds_t count) noexcept {
     if (ready != -EINTR) return ready;
   }
 }
+/// Blocks for `timeout`, without limit when that is null; changes it.
+inline int ppoll(pollfd* fds, nfds_t count, timespec* timeout) noexcept {
+  return static_cast<int>(call(SYS_ppoll, fds, count, timeout, nullptr, 0));
+}
 inline int epoll_create1(int flags) noexcept {
   return static_cast<int>(call(SYS_epoll_create1, flags));
 }

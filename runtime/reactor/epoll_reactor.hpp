@@ -19,6 +19,7 @@ class epoll_reactor final : public reactor {
   int add_watch(watch& w) noexcept override;
   void remove_watch(watch& w) noexcept override;
   int pollable_fd() noexcept override { return epoll_fd_; }
+  bool is_pollable_fd(int fd) const noexcept override { return fd == epoll_fd_; }
   bool prepare_foreign_wait() noexcept override { return true; }
   const char* name() const noexcept override { return "epoll"; }
 

@@ -56,6 +56,8 @@ class reactor {
   /// A descriptor that becomes readable when poll() would find something, for a loop that is not
   /// coir's; -errno when there is none to be had. The reactor owns it.
   virtual int pollable_fd() noexcept = 0;
+  /// True for the number that pollable_fd() returns, or would.
+  virtual bool is_pollable_fd(int fd) const noexcept = 0;
   /// Before a wait for that descriptor: tells the kernel what it does not know yet. False when
   /// there is something to poll for already, of which the descriptor may say nothing.
   virtual bool prepare_foreign_wait() noexcept = 0;

@@ -23,6 +23,7 @@ class uring_reactor final : public reactor {
   int add_watch(watch& w) noexcept override;
   void remove_watch(watch& w) noexcept override;
   int pollable_fd() noexcept override;
+  bool is_pollable_fd(int fd) const noexcept override { return fd >= 0 && fd == foreign_epoll_; }
   bool prepare_foreign_wait() noexcept override;
   const char* name() const noexcept override { return "io_uring"; }
 

@@ -172,6 +172,8 @@ class worker final : public thread_slots, public worker_door {
   /// ready, or those that always are have had a few turns. Returns how long that loop may wait for
   /// io().pollable_fd(), in ns; -1: without limit. A worker without seat and replay only.
   std::int64_t run_once() noexcept;
+  /// True from the end of a run_once() until its fibers have the thread again.
+  bool sleeps_in_foreign_loop() const noexcept { return sleeps_in_foreign_loop_; }
 
   /// True when others have asked for something that it has not done yet. The worker's thread only.
   bool has_arrivals() const noexcept { return !inbox_.empty(); }

@@ -15,6 +15,8 @@
 /// io_context::run_one_for. They are on the main fiber and may also wait themselves, for a fiber's
 /// result for instance; other fibers run meanwhile, while the loop stands still.
 ///
+/// Under the hooks a poll, select or epoll_wait for this descriptor blocks the thread, as it must.
+///
 /// The other way round, a foreign loop in a fiber needs nothing of this. One that lets its wait be
 /// replaced gets coir_poll of <coir/coir.h>, as GLib's g_main_context_set_poll_func; others wait
 /// cooperatively under coir::hooks, as Asio does once its io_context has a timer or a socket.
