@@ -271,11 +271,12 @@ class Result:
 
 
 def ratio(ours, theirs, what="requests"):
-    """How many times as much ours does in the same processor time; None without one of them."""
+    """How many times as much ours does in the same processor time; None where that is unknown, as
+    in rounds too short for a single request."""
     if ours is None or theirs is None:
         return None
     pairs = zip(ours.per_cpu_second(what), theirs.per_cpu_second(what))
-    return measuring.median([a / b for a, b in pairs])
+    return measuring.median([a / b for a, b in pairs if b > 0])
 
 
 def start_all(benchmark, make, cell, how):

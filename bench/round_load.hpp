@@ -1,13 +1,13 @@
 /// A load in rounds: connections to one server, each with some requests under way over epoll.
 ///
-/// Protocol. Connections are opened once and each is tried. Then each line of stdin is the length of
-/// a round in seconds; the answer is a line of JSON. A round begins with a warm-up, counts requests
-/// and the processor time of the server over the same window, and ends when all requests have been
-/// answered. The end of stdin ends the process; any error ends it with status 1.
+/// Protocol. Connections are opened once and each is tried. Then each line of stdin is the length
+/// of a round in seconds; the answer is a line of JSON. A round begins with a warm-up, counts
+/// requests and the processor time of the server over the same window, and ends when all requests
+/// have been answered. The end of stdin ends the process; any error ends it with status 1.
 ///
-/// With `--spin 1` the load does not sleep in a round. A load that sleeps whenever it is faster than
-/// the server makes the server pay for waking it, which on a virtual machine is several times the
-/// cost of a request: small differences between servers then look large. The load must have a
+/// With `--spin 1` the load does not sleep in a round. A load that sleeps whenever it is faster
+/// than the server makes the server pay for waking it, which on a virtual machine is several times
+/// the cost of a request: small differences between servers then look large. The load must have a
 /// processor of its own for that.
 #pragma once
 
