@@ -50,10 +50,10 @@ int tls_engine::send(BIO* bio, const char* from, std::size_t size, std::size_t* 
   return 1;
 }
 
-/// Sends what the socket takes, unless older bytes wait; keeps the rest.
+/// Sends what the socket takes, unless older bytes wait or bytes are gathered; keeps the rest.
 void tls_engine::take_output(const char* from, std::size_t size) {
   std::size_t sent = 0;
-  while (backlog_.empty() && sent < size) {
+  while (!is_gathering_ && backlog_.empty() && sent < size) {
     const ssize_t result = transport_.socket().try_send(from + sent, size - sent, 0);
     if (result == -EAGAIN) break;
     if (result < 0) {

@@ -141,14 +141,18 @@ int tls_engine::try_backlog() noexcept {
   return 0;
 }
 
+/// Keeps what try_backlog() says for the writers, if it is an error.
+void tls_engine::note_sent(int result) noexcept {
+  if (result < 0 && result != -EAGAIN) send_error_ = code_of(result);
+}
+
 /// Parks until the backlog is gone.
 void tls_engine::send_backlog(deadline until, std::error_code& ec) {
   bool is_last_try = false;
   while (!send_error_) {
     const int error = try_backlog();
-    if (error == 0) break;
     if (error != -EAGAIN) {
-      send_error_ = code_of(error);
+      note_sent(error);
       break;
     }
     const int waited = is_last_try ? -ETIMEDOUT : transport_.socket().wait_writable(until);

@@ -12,8 +12,9 @@
 ///   reader   takes the turn of readers; steps until one yields bytes, waiting for the socket to be
 ///            readable in between. Readers wait for the turn and not for the socket, because the
 ///            one before them may have drained the socket and left them data inside OpenSSL.
-///   writer   takes the turn of writers; sends the backlog that somebody left; steps, a record at a
-///            time, while the socket takes all of it; sends the backlog.
+///   writer   takes the turn of writers; sends the backlog that somebody left; while the socket
+///            takes all of it, makes a few records, which are *gathered* in the backlog, and sends
+///            them at once; sends the backlog. A single record goes straight to the socket.
 ///
 /// Invariants
 ///   1. A step never parks, so that no fiber sees OpenSSL in the middle of a step, and no other
@@ -24,7 +25,7 @@
 ///      SSL_write must be repeated with the same bytes once it has said "again".
 ///   3. Bytes enter the backlog in the order of the steps that made them, and nothing is sent past
 ///      it. Only a writer with an empty backlog makes application data, so the backlog never holds
-///      more than a record and what the protocol itself says (alerts, new keys).
+///      more than the few records gathered and what the protocol itself says (alerts, new keys).
 ///   4. What a write has counted as written is sent or in the backlog. A deadline or a kill while
 ///      the backlog goes out leaves it there for the next writer: the stream stays whole.
 ///   5. A writer whose step wants to read (a message of the handshake has come in part) waits for
@@ -111,6 +112,7 @@ class tls_engine final : private tls_observer {
   };
   class use;
   class turn;
+  class gathering;
 
   ~tls_engine() = default;
   void release() noexcept;
@@ -119,6 +121,7 @@ class tls_engine final : private tls_observer {
   void prepare_client();
   void attach_bio();
   void shake_hands(deadline until, std::error_code& ec);
+  step step_of_handshake() noexcept;
   void finish_handshake(std::error_code& ec);
   void give_up() noexcept;
   void take_leave() noexcept;
@@ -134,8 +137,10 @@ class tls_engine final : private tls_observer {
   bool await_input(deadline until, bool& is_last_try, std::error_code& ec);
   void send_backlog(deadline until, std::error_code& ec);
   int try_backlog() noexcept;
+  void note_sent(int result) noexcept;
   std::size_t read_more(mutable_buffer into) noexcept;
   std::size_t write_some(const_buffer from, deadline until, std::error_code& ec);
+  std::size_t write_records(const_buffer from, deadline until, std::error_code& ec);
   std::size_t write_record(const_buffer from, deadline until, std::error_code& ec);
   void end_writing(deadline until, std::error_code& ec);
   void end_at_once() noexcept;
@@ -177,6 +182,7 @@ class tls_engine final : private tls_observer {
 
   std::vector<char> backlog_;
   std::size_t backlog_sent_ = 0;  ///< how much of it has gone out
+  bool is_gathering_ = false;     ///< what comes is kept in the backlog, to be sent together
 
   long verification_ = X509_V_OK;
   std::string unverified_subject_;

@@ -57,7 +57,7 @@ void tls_engine::handshake(deadline until, std::error_code& ec) {
 void tls_engine::shake_hands(deadline until, std::error_code& ec) {
   if (!is_server_) offer_session();
   for (bool is_last_try = false;;) {
-    const step made = make([](SSL* ssl) { return SSL_do_handshake(ssl); });
+    const step made = step_of_handshake();
     if (made == step::failed || made == step::ended) {
       ec = failure_ ? failure_ : tls_errc::truncated;
       return;
@@ -80,6 +80,12 @@ void tls_engine::shake_hands(deadline until, std::error_code& ec) {
       return;
     }
   }
+}
+
+/// A step with all that it says in one piece: two tickets, say.
+tls_engine::step tls_engine::step_of_handshake() noexcept {
+  const gathering together(*this);
+  return make([](SSL* ssl) { return SSL_do_handshake(ssl); });
 }
 
 /// OpenSSL does not verify anew what it resumes: a session from elsewhere might never have been.

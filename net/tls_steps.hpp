@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <chrono>
 #include <mutex>
+#include <new>
 
 namespace coir::net::detail {
 
@@ -41,6 +42,25 @@ class tls_engine::turn {
   }
 
   std::unique_lock<coir::mutex> turn_;
+};
+
+/// Has what steps put out gathered in the backlog for as long as it lives, unless memory is short.
+class tls_engine::gathering {
+ public:
+  explicit gathering(tls_engine& engine, std::size_t bytes = 0) noexcept : engine_(engine) {
+    try {
+      engine_.backlog_.reserve(bytes);
+      engine_.is_gathering_ = true;
+    } catch (const std::bad_alloc&) {
+      // Each record is sent by itself then.
+    }
+  }
+  gathering(const gathering&) = delete;
+  gathering& operator=(const gathering&) = delete;
+  ~gathering() { engine_.is_gathering_ = false; }
+
+ private:
+  tls_engine& engine_;
 };
 
 /// Makes one step, and looks at its errors before anybody else can make another.
