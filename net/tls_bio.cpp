@@ -1,9 +1,11 @@
 // The BIO between OpenSSL and the socket, which only tries.
 #include "net/cooperative.hpp"
+#include "net/record_buffer.hpp"
 #include "net/tls_engine.hpp"
 
 #include <cerrno>
 #include <new>
+#include <utility>
 
 namespace coir::net::detail {
 
@@ -42,18 +44,27 @@ int tls_engine::send(BIO* bio, const char* from, std::size_t size, std::size_t* 
   BIO_clear_retry_flags(bio);
   *taken = size;
   if (self.send_error_) return 1;
-  try {
-    self.take_output(from, size);
-  } catch (const std::bad_alloc&) {
-    self.send_error_ = std::make_error_code(std::errc::not_enough_memory);
+  if (!self.gathered_) {
+    self.pass_on(from, size);
+  } else if (!self.gathered_->append(from, size)) {
+    self.end_gathering();
+    self.pass_on(from, size);
   }
   return 1;
 }
 
-/// Sends what the socket takes, unless older bytes wait or bytes are gathered; keeps the rest.
-void tls_engine::take_output(const char* from, std::size_t size) {
+/// Sends what has been gathered. A fiber must not park before.
+void tls_engine::end_gathering() noexcept {
+  record_buffer* const gathered = std::exchange(gathered_, nullptr);
+  if (!gathered) return;
+  if (gathered->size() > 0 && !send_error_) pass_on(gathered->data(), gathered->size());
+  gathered->give_back();
+}
+
+/// Sends what the socket takes, unless older bytes wait; keeps the rest.
+void tls_engine::pass_on(const char* from, std::size_t size) noexcept {
   std::size_t sent = 0;
-  while (!is_gathering_ && backlog_.empty() && sent < size) {
+  while (backlog_.empty() && sent < size) {
     const ssize_t result = transport_.socket().try_send(from + sent, size - sent, 0);
     if (result == -EAGAIN) break;
     if (result < 0) {
@@ -62,7 +73,11 @@ void tls_engine::take_output(const char* from, std::size_t size) {
     }
     sent += static_cast<std::size_t>(result);
   }
-  backlog_.insert(backlog_.end(), from + sent, from + size);
+  try {
+    backlog_.insert(backlog_.end(), from + sent, from + size);
+  } catch (const std::bad_alloc&) {
+    send_error_ = std::make_error_code(std::errc::not_enough_memory);
+  }
 }
 
 long tls_engine::control(BIO* bio, int command, long, void*) noexcept {

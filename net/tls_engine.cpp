@@ -136,14 +136,9 @@ int tls_engine::try_backlog() noexcept {
     if (sent < 0) return static_cast<int>(sent);
     backlog_sent_ += static_cast<std::size_t>(sent);
   }
-  backlog_ = {};
+  backlog_ = std::vector<char>();  // gives its memory back, as = {} would not
   backlog_sent_ = 0;
   return 0;
-}
-
-/// Keeps what try_backlog() says for the writers, if it is an error.
-void tls_engine::note_sent(int result) noexcept {
-  if (result < 0 && result != -EAGAIN) send_error_ = code_of(result);
 }
 
 /// Parks until the backlog is gone.
@@ -151,8 +146,9 @@ void tls_engine::send_backlog(deadline until, std::error_code& ec) {
   bool is_last_try = false;
   while (!send_error_) {
     const int error = try_backlog();
+    if (error == 0) break;
     if (error != -EAGAIN) {
-      note_sent(error);
+      send_error_ = code_of(error);
       break;
     }
     const int waited = is_last_try ? -ETIMEDOUT : transport_.socket().wait_writable(until);

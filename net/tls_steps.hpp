@@ -2,12 +2,12 @@
 #pragma once
 
 #include "net/cooperative.hpp"
+#include "net/record_buffer.hpp"
 #include "net/tls_engine.hpp"
 
 #include <cerrno>
 #include <chrono>
 #include <mutex>
-#include <new>
 
 namespace coir::net::detail {
 
@@ -44,20 +44,16 @@ class tls_engine::turn {
   std::unique_lock<coir::mutex> turn_;
 };
 
-/// Has what steps put out gathered in the backlog for as long as it lives, unless memory is short.
+/// Has what steps put out gathered for as long as it lives, or until end_gathering(), and then
+/// sent. Without a place to gather in each record goes out by itself.
 class tls_engine::gathering {
  public:
-  explicit gathering(tls_engine& engine, std::size_t bytes = 0) noexcept : engine_(engine) {
-    try {
-      engine_.backlog_.reserve(bytes);
-      engine_.is_gathering_ = true;
-    } catch (const std::bad_alloc&) {
-      // Each record is sent by itself then.
-    }
+  explicit gathering(tls_engine& engine) noexcept : engine_(engine) {
+    engine_.gathered_ = record_buffer::borrow();
   }
   gathering(const gathering&) = delete;
   gathering& operator=(const gathering&) = delete;
-  ~gathering() { engine_.is_gathering_ = false; }
+  ~gathering() { engine_.end_gathering(); }
 
  private:
   tls_engine& engine_;

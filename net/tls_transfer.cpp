@@ -12,13 +12,7 @@
 namespace coir::net::detail {
 namespace {
 
-/// What a record of TLS holds at most.
-constexpr std::size_t record_bytes = 16 * 1024;
-
-/// How many records go to the socket by one call. Each call has a price in the network stack that a
-/// copy of a record does not reach; more than these make the next level of the cache work.
-constexpr std::size_t records_at_once = 4;
-constexpr std::size_t record_overhead_bytes = 64;  // head, kind, tag; 22 in TLS 1.3
+constexpr std::size_t record_bytes = record_buffer::record_bytes;
 
 }  // namespace
 
@@ -79,23 +73,25 @@ std::size_t tls_engine::write_some(const_buffer from, deadline until, std::error
   send_backlog(until, ec);
   std::size_t count = 0;
   while (!ec && count < from.size() && backlog_.empty()) {
-    count += write_records(from.from(count), until, ec);
-    if (!ec && !backlog_.empty()) note_sent(try_backlog());
+    const std::size_t more = write_records(from.from(count), until, ec);
+    count += more;
+    // May yield: nothing is gathered now.
+    for (std::size_t i = 0; i < more; i += record_bytes) io::stream_socket::count_call();
   }
   if (!ec) send_backlog(until, ec);
   return count;
 }
 
-/// Makes a few records; several are left to the backlog, so that they can be sent together.
+/// Makes a few records and sends them together, as far as the socket takes them.
 std::size_t tls_engine::write_records(const_buffer from, deadline until, std::error_code& ec) {
   if (from.size() <= record_bytes) return write_record(from, until, ec);
-  const std::size_t size = std::min(from.size(), records_at_once * record_bytes);
-  const gathering together(*this, size + records_at_once * record_overhead_bytes);
+  const std::size_t size = std::min(from.size(), record_buffer::records_max * record_bytes);
+  const gathering together(*this);
   std::size_t count = 0;
   do {
     const const_buffer rest = from.from(count);
     count += write_record({rest.data(), std::min(rest.size(), size - count)}, until, ec);
-  } while (!ec && is_gathering_ && count < size);
+  } while (!ec && gathered_ && count < size);
   return count;
 }
 
@@ -115,15 +111,13 @@ std::size_t tls_engine::write_record(const_buffer from, deadline until, std::err
         ec = send_error_;
         return 0;
       }
-      io::stream_socket::count_call();
       return count;
     }
     if (made != step::wants_input) {
       ec = failure_ ? failure_ : code_of(-EPIPE);
       return 0;
     }
-    is_gathering_ = false;  // the peer may wait for what is gathered
-    note_sent(try_backlog());
+    end_gathering();
     if (!await_input(until, is_last_try, ec)) return 0;
   }
 }
