@@ -74,7 +74,7 @@ class Echo(contest.Result):
     """The other way round: processor time of a request."""
 
     def cpu_us(self):
-        return [1e6 / each for each in self.per_cpu_second()]
+        return [r["server_cpu_ns"] / max(1, r["requests"]) / 1000 for r in self.rounds]
 
     def is_bound_by_load(self):
         """Whether the load was busy all the time while the server had to wait for it."""
@@ -99,9 +99,10 @@ def table_rows(cell, results):
             rows.append([cell.name(), name] + ["-"] * 9)
             continue
         us = measuring.median(result.cpu_us())
-        ratio = measuring.median([ours / raw for ours, raw in zip(result.cpu_us(), better)])
+        pairs = zip(result.cpu_us(), better)
+        ratio = measuring.median([ours / raw for ours, raw in pairs if raw > 0])
         is_ours = name in contest.OURS
-        reached = "yes" if ratio <= cell.target else "no"
+        reached = "yes" if ratio is not None and ratio <= cell.target else "no"
         rows.append([
             cell.name(), name, measuring.number(us, 3),
             measuring.number(measuring.spread_percent(result.cpu_us()), 0),

@@ -128,7 +128,7 @@ def table_rows(cell, results):
         rows.append([
             cell.name(), name, f"{per_second:,.0f}",
             measuring.number(measuring.spread_percent(result.per_cpu_second()), 0),
-            measuring.number(1e6 / per_second, 2),
+            measuring.number(1e6 / per_second if per_second else None, 2),
             f"{result.per_second():,.0f}", result.latencies(), result.uses(),
             *(measuring.number(ratios[peer], 2) if is_ours else "" for peer in TARGETS),
             verdict(cell, ratios) if is_ours else "",
