@@ -3,7 +3,7 @@
 /// OpenSSL collects its errors in a queue of the thread. Fibers of one worker share a thread, so
 /// each sequence of calls clears the queue first and reads it before anything may park
 /// (drop_errors, then take_error). No call into OpenSSL below net parks: its I/O is a BIO that only
-/// tries (tls_engine.cpp), and its callbacks only note.
+/// tries (tls_bio.cpp), and its callbacks only note.
 #pragma once
 
 #include <memory>

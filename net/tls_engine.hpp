@@ -12,19 +12,21 @@
 ///   reader   takes the turn of readers; steps until one yields bytes, waiting for the socket to be
 ///            readable in between. Readers wait for the turn and not for the socket, because the
 ///            one before them may have drained the socket and left them data inside OpenSSL.
-///   writer   takes the turn of writers; sends the backlog that somebody left; steps, a record at a
-///            time, while the socket takes all of it; sends the backlog.
+///   writer   takes the turn of writers; sends the backlog that somebody left; while the socket
+///            takes all of it, makes a few records, which are *gathered* in a buffer of the thread,
+///            and sends them at once; sends the backlog.
 ///
 /// Invariants
 ///   1. A step never parks, so that no fiber sees OpenSSL in the middle of a step, and no other
 ///      fiber's step gets between a step and the look at its errors. All fibers of a connection
-///      belong to one worker; there is no further lock.
+///      belong to one worker; there is no further lock. Nobody parks either while records are
+///      gathered, since all connections of a thread gather in one buffer.
 ///   2. No step ever leaves a half-sent record inside OpenSSL, since the BIO takes everything. So a
 ///      step of the reader may come between two of the writer and the other way round, although
 ///      SSL_write must be repeated with the same bytes once it has said "again".
 ///   3. Bytes enter the backlog in the order of the steps that made them, and nothing is sent past
 ///      it. Only a writer with an empty backlog makes application data, so the backlog never holds
-///      more than a record and what the protocol itself says (alerts, new keys).
+///      more than the few records gathered and what the protocol itself says (alerts, new keys).
 ///   4. What a write has counted as written is sent or in the backlog. A deadline or a kill while
 ///      the backlog goes out leaves it there for the next writer: the stream stays whole.
 ///   5. A writer whose step wants to read (a message of the handshake has come in part) waits for
@@ -34,8 +36,10 @@
 ///      look at is_open() before anything else.
 ///
 /// Rejected: memory BIOs on both sides, which copy each byte once more and hold 34 KiB of an idle
-/// connection; SSL_set_fd, whose writes stop in the middle of a record and then forbid the reader
-/// to send anything; one lock around all of it, with which a blocked writer stops the reader.
+/// connection; a buffer of each connection to gather in, which holds 64 KiB of an idle one, or is
+/// allocated for each write, at a size that the allocator gives back to the kernel every time;
+/// SSL_set_fd, whose writes stop in the middle of a record and then forbid the reader to send
+/// anything; one lock around all of it, with which a blocked writer stops the reader.
 #pragma once
 
 #include <coir/detail/reference_count.hpp>
@@ -51,6 +55,8 @@
 #include <vector>
 
 namespace coir::net::detail {
+
+class record_buffer;
 
 class tls_engine final : private tls_observer {
  public:
@@ -111,6 +117,7 @@ class tls_engine final : private tls_observer {
   };
   class use;
   class turn;
+  class gathering;
 
   ~tls_engine() = default;
   void release() noexcept;
@@ -119,6 +126,7 @@ class tls_engine final : private tls_observer {
   void prepare_client();
   void attach_bio();
   void shake_hands(deadline until, std::error_code& ec);
+  step step_of_handshake() noexcept;
   void finish_handshake(std::error_code& ec);
   void give_up() noexcept;
   void take_leave() noexcept;
@@ -136,6 +144,7 @@ class tls_engine final : private tls_observer {
   int try_backlog() noexcept;
   std::size_t read_more(mutable_buffer into) noexcept;
   std::size_t write_some(const_buffer from, deadline until, std::error_code& ec);
+  std::size_t write_records(const_buffer from, deadline until, std::error_code& ec);
   std::size_t write_record(const_buffer from, deadline until, std::error_code& ec);
   void end_writing(deadline until, std::error_code& ec);
   void end_at_once() noexcept;
@@ -148,7 +157,8 @@ class tls_engine final : private tls_observer {
   static int note_verification(int is_good, X509_STORE_CTX* at) noexcept;
   int note_client_hello(int& alert) noexcept override;
   bool note_session(SSL_SESSION* session) noexcept override;
-  void take_output(const char* from, std::size_t size);
+  void end_gathering() noexcept;
+  void pass_on(const char* from, std::size_t size) noexcept;
   host_choice find_host(std::string_view asked_for);
 
   coir::detail::reference_count users_;
@@ -176,7 +186,8 @@ class tls_engine final : private tls_observer {
   std::error_code failure_;        ///< of TLS, or of reading; later calls fail with it
 
   std::vector<char> backlog_;
-  std::size_t backlog_sent_ = 0;  ///< how much of it has gone out
+  std::size_t backlog_sent_ = 0;       ///< how much of it has gone out
+  record_buffer* gathered_ = nullptr;  ///< borrowed while what comes is to be sent together
 
   long verification_ = X509_V_OK;
   std::string unverified_subject_;

@@ -1,5 +1,6 @@
 #include "runtime/io/await.hpp"
 
+#include "runtime/io/library_state.hpp"
 #include "runtime/kernel/calls.hpp"
 
 #include <algorithm>
@@ -79,7 +80,9 @@ int patience::await_as_thread(short events) noexcept {
 
 void count_call() noexcept {
   if (worker* const w = worker::current_or_null()) {
-    w->count_call();
+    if (!w->spend_call()) return;
+    const own_library_state kept;
+    w->yield();
   } else if (thread_scheduler* const threads = threads_of_caller()) {
     threads->count_call();
   }
@@ -87,6 +90,7 @@ void count_call() noexcept {
 
 std::int64_t await(operation& op, detail::deadline until) noexcept {
   worker& w = *worker::current_or_null();
+  const own_library_state kept;
   op.waiter = w.running;
   const int begun = w.io().submit(op);
   if (begun < 0) return begun;

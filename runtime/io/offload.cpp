@@ -1,6 +1,7 @@
 // The process's own offload threads, and fibers that wait for them.
 #include "runtime/io/offload.hpp"
 
+#include "runtime/io/library_state.hpp"
 #include "runtime/kernel/environment.hpp"
 #include "runtime/sched/worker.hpp"
 
@@ -70,6 +71,7 @@ int run_offloaded_or_error(offload_threads& threads, void (*work)(void*), void* 
   job.waiter = w.running;
   const int error = threads.submit(job);
   if (error < 0) return error;
+  const own_library_state kept;
   while (!job.is_done.load(std::memory_order_acquire)) {
     w.park(detail::wait_reason::offload, detail::never, detail::interruptible::no);
   }

@@ -1,5 +1,6 @@
 // Waiting for several descriptors, and for time.
 #include "runtime/io/await.hpp"
+#include "runtime/io/library_state.hpp"
 #include "runtime/kernel/calls.hpp"
 #include "runtime/kernel/thread_host.hpp"
 
@@ -77,6 +78,7 @@ int await_any(const pollfd* fds, nfds_t count, deadline until) noexcept {
     return result == -ERESTART ? -EINTR : result;
   }
   worker& w = *worker::current_or_null();
+  const own_library_state kept;
   poll_set set(w, fds, count);
   if (set.error() < 0) return set.error();
   while (!set.is_done()) {
@@ -170,6 +172,7 @@ int epoll_wait(int epoll_fd, epoll_event* events, int capacity, deadline until) 
 int sleep_until(deadline until) noexcept {
   if (thread_scheduler* const threads = threads_of_caller()) return threads->sleep_until(until);
   worker& w = *worker::current_or_null();
+  const own_library_state kept;
   wait_status how;
   do {
     how = w.park(detail::wait_reason::sleep, until, detail::interruptible::yes);
@@ -183,6 +186,7 @@ int yield() noexcept {
     return 0;
   }
   worker& w = *worker::current_or_null();
+  const own_library_state kept;
   w.yield();
   return w.running->is_interrupted ? -ECANCELED : 0;
 }

@@ -61,10 +61,12 @@ class worker final : public thread_slots, public worker_door {
   wait_status park(wait_reason why, deadline until, interruptible kind) noexcept;
   /// Lets the fibers that are ready run first; does nothing when there are none.
   void yield() noexcept;
-  /// yield() once the running fiber has made as many successful calls without parking as fairness
-  /// allows.
+  /// Counts a successful call. True when the running fiber has made as many of them without parking
+  /// as fairness allows, and is to yield.
+  bool spend_call() noexcept { return ++running->calls_without_park >= calls_without_park_max; }
+  /// spend_call(), and yield() if need be.
   void count_call() noexcept {
-    if (++running->calls_without_park >= calls_without_park_max) yield();
+    if (spend_call()) yield();
   }
   /// park() without a deadline, in favour of `target`, which is in no queue; when that is null, of
   /// the next ready fiber. An interruption that is pending already does not end it at once:

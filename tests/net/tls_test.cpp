@@ -1,7 +1,10 @@
 // TLS connections whose two ends are ours: what was agreed on, how bytes go, how it ends.
 #include "tests/net/tls_support.hpp"
 
+#include <coir/group.hpp>
+
 #include <algorithm>
+#include <thread>
 
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -85,6 +88,30 @@ TEST_P(both_versions, large_writes_go_both_ways_at_the_same_time) {
   auto far_side = spawn([&] { exchange(c.server, 2, 1); });
   exchange(c.client, 1, 2);
   far_side.get();
+}
+
+TEST_P(both_versions, large_writes_of_many_connections_and_threads_do_not_mix) {
+  constexpr std::size_t size = 300'000;
+  constexpr std::uint64_t threads = 2;
+  constexpr std::uint64_t connections = 5;
+  const auto exchange = [&](std::uint64_t seed) {
+    handshake_result c = narrow_connection();
+    auto writing = spawn([&] { c.server.write_all(pattern(seed).take(size)); });
+    std::vector<unsigned char> got(size);
+    c.client.read_exactly(got);
+    EXPECT_TRUE(got == pattern(seed).take(size));
+    writing.get();
+  };
+  std::vector<std::jthread> all;
+  for (std::uint64_t t = 0; t < threads; ++t) {
+    all.emplace_back([&, t] {
+      group exchanges;
+      for (std::uint64_t i = 0; i < connections; ++i) {
+        exchanges.spawn([&, i] { exchange(1 + t * connections + i); });
+      }
+      exchanges.join();
+    });
+  }
 }
 
 TEST_P(both_versions, records_of_one_byte_arrive) {
