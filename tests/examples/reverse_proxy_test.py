@@ -77,6 +77,12 @@ class Upstream:
                     self._play(peer, head)
 
 
+def read_to_end(peer):
+    """Until the other side has ended the connection."""
+    while peer.recv(65536):
+        pass
+
+
 def dead_place():
     """A HOST:PORT where nobody listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -191,7 +197,7 @@ class ReverseProxyTest(ExampleTest):
             self.assertEqual(curl(server, "/", "-w", "|%{exitcode}", check=False), "part|18")
 
     def test_a_server_that_is_silent_is_a_504(self):
-        with Upstream(lambda peer, _: peer.recv(1)) as upstream, \
+        with Upstream(lambda peer, _: read_to_end(peer)) as upstream, \
                 self.proxy("--timeout", "0.5", to=upstream.place) as server:
             code, text = status(server, "/")
             self.assertEqual(code, 504)
