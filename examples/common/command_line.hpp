@@ -73,9 +73,11 @@ class command_line {
       into = example::seconds(option, text);
     });
   }
-  /// `--NAME TEXT`.
-  command_line& text(const char* name, std::string& into) {
-    return value(name, [&into](const std::string&, std::string_view given) { into = given; });
+  /// `--NAME TEXT`, into a string, an optional one, or a path.
+  template <class Text>
+  command_line& text(const char* name, Text& into) {
+    return value(
+        name, [&into](const std::string&, std::string_view given) { into = std::string(given); });
   }
   /// `--NAME TEXT`, any number of times.
   command_line& texts(const char* name, std::vector<std::string>& into) {
@@ -88,11 +90,9 @@ class command_line {
     return *this;
   }
 
-  /// Sets the variables. Returns the arguments that are no options, which must be from
-  /// `arguments_min` to `arguments_max`. Throws usage_error for what makes no sense, and
-  /// help_wanted for --help and -h.
-  std::vector<std::string> parse(int argc, char** argv, std::size_t arguments_min = 0,
-                                 std::size_t arguments_max = 0) const {
+  /// Sets the variables, and returns the arguments that are no options. Throws usage_error for what
+  /// makes no sense, and help_wanted for --help and -h.
+  std::vector<std::string> arguments(int argc, char** argv) const {
     std::vector<option> table;
     for (const entry& each : known_) table.push_back({each.name, each.takes_value, nullptr, 0});
     table.push_back({"help", no_argument, nullptr, 'h'});
@@ -104,10 +104,12 @@ class command_line {
       const entry& found = known_[static_cast<std::size_t>(index)];
       found.take(std::string("--") + found.name, optarg ? optarg : "");
     }
-    std::vector<std::string> rest(argv + optind, argv + argc);
-    if (rest.size() < arguments_min) throw usage_error("too few arguments");
-    if (rest.size() > arguments_max) throw usage_error("too many arguments");
-    return rest;
+    return {argv + optind, argv + argc};
+  }
+
+  /// The same where there may be options only.
+  void parse(int argc, char** argv) const {
+    if (!arguments(argc, argv).empty()) throw usage_error("too many arguments");
   }
 
  private:
