@@ -7,6 +7,7 @@
 // and the server ends.
 
 #include "common/command_line.hpp"
+#include "common/server.hpp"
 #include "common/stop_signal.hpp"
 
 #include <coir/coir.hpp>
@@ -21,8 +22,6 @@
 #include <string>
 #include <string_view>
 #include <system_error>
-
-#include <getopt.h>
 
 namespace {
 
@@ -47,30 +46,13 @@ struct options {
   std::string address = "127.0.0.1";
   std::uint16_t port = 0;
   std::size_t guests = 1000;
-  bool is_help = false;
 };
 
 options parse(int argc, char** argv) {
-  static const option known[] = {{"address", required_argument, nullptr, 'a'},
-                                 {"port", required_argument, nullptr, 'p'},
-                                 {"guests", required_argument, nullptr, 'g'},
-                                 {"help", no_argument, nullptr, 'h'},
-                                 {}};
   options result;
-  for (int c; (c = getopt_long(argc, argv, "h", known, nullptr)) != -1;) {
-    if (c == 'a') {
-      result.address = optarg;
-    } else if (c == 'p') {
-      result.port = static_cast<std::uint16_t>(example::number("--port", optarg, 0, 65535));
-    } else if (c == 'g') {
-      result.guests = static_cast<std::size_t>(example::number("--guests", optarg, 1, 1'000'000));
-    } else if (c == 'h') {
-      result.is_help = true;
-    } else {
-      throw example::usage_error("");
-    }
-  }
-  if (optind != argc) throw example::usage_error("too many arguments");
+  example::command_line line;
+  line.text("address", result.address).number("port", result.port, 0, 65535);
+  line.number("guests", result.guests, 1, 1'000'000).parse(argc, argv);
   return result;
 }
 
@@ -238,22 +220,18 @@ void house::close() {
 }
 
 int run(const options& how) {
-  const bool is_v6 = how.address.find(':') != std::string::npos;
-  const net::address local =
-      is_v6 ? net::address::ipv6(how.address, how.port) : net::address::ipv4(how.address, how.port);
   house home;
   net::stream_server::options serving;
   serving.max_connections = how.guests;
   net::stream_server server(
-      local, [&home](net::stream& connection) { home.serve(connection); }, serving);
+      example::ip_address(how.address, how.port),
+      [&home](net::stream& connection) { home.serve(connection); }, serving);
   server.start();
   example::stop_signal on_signal([&] {
     home.close();
     server.stop(2 * parting_patience);
   });
-  std::printf("listening on %s (%s)\n", server.local_address().to_string().c_str(),
-              coir::backend());
-  std::fflush(stdout);
+  example::say_where(server.local_address());
   server.serve_forever();
   std::printf("served %llu guests\n", static_cast<unsigned long long>(server.counters().accepted));
   return 0;
@@ -262,8 +240,5 @@ int run(const options& how) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return example::run_main("chat_server", usage, [&] {
-    const options how = parse(argc, argv);
-    return how.is_help ? example::show_help(usage) : run(how);
-  });
+  return example::run_main("chat_server", usage, [&] { return run(parse(argc, argv)); });
 }

@@ -15,8 +15,6 @@
 #include <utility>
 #include <vector>
 
-#include <getopt.h>
-
 namespace {
 
 using namespace std::chrono_literals;
@@ -36,33 +34,16 @@ struct options {
   std::size_t jobs = 8;
   std::chrono::milliseconds time = 30s;
   std::string start;
-  bool is_help = false;
 };
 
 options parse(int argc, char** argv) {
-  static const option known[] = {
-      {"depth", required_argument, nullptr, 'd'}, {"pages", required_argument, nullptr, 'p'},
-      {"jobs", required_argument, nullptr, 'j'},  {"time", required_argument, nullptr, 't'},
-      {"help", no_argument, nullptr, 'h'},        {}};
   options result;
-  for (int c; (c = getopt_long(argc, argv, "h", known, nullptr)) != -1;) {
-    if (c == 'd') {
-      result.depth = example::number("--depth", optarg, 0, 1000);
-    } else if (c == 'p') {
-      result.pages = static_cast<std::size_t>(example::number("--pages", optarg, 1, 1'000'000));
-    } else if (c == 'j') {
-      result.jobs = static_cast<std::size_t>(example::number("--jobs", optarg, 1, 1000));
-    } else if (c == 't') {
-      result.time = example::seconds("--time", optarg);
-    } else if (c == 'h') {
-      result.is_help = true;
-    } else {
-      throw example::usage_error("");
-    }
-  }
-  if (result.is_help) return result;
-  if (optind + 1 != argc) throw example::usage_error("one URL is needed");
-  result.start = argv[optind];
+  example::command_line line;
+  line.number("depth", result.depth, 0, 1000).number("pages", result.pages, 1, 1'000'000);
+  line.number("jobs", result.jobs, 1, 1000).seconds("time", result.time);
+  const std::vector<std::string> urls = line.arguments(argc, argv);
+  if (urls.size() != 1) throw example::usage_error("one URL is needed");
+  result.start = urls.front();
   return result;
 }
 
@@ -178,8 +159,5 @@ class crawler {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return example::run_main("crawler", usage, [&] {
-    const options how = parse(argc, argv);
-    return how.is_help ? example::show_help(usage) : crawler(how).run();
-  });
+  return example::run_main("crawler", usage, [&] { return crawler(parse(argc, argv)).run(); });
 }

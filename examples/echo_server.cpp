@@ -6,6 +6,7 @@
 // a connection has ended: all that is in net::stream_server.
 
 #include "common/command_line.hpp"
+#include "common/server.hpp"
 #include "common/stop_signal.hpp"
 
 #include <coir/coir.hpp>
@@ -18,7 +19,6 @@
 #include <string>
 #include <system_error>
 
-#include <getopt.h>
 #include <sys/resource.h>
 
 namespace {
@@ -38,32 +38,14 @@ struct options {
   std::uint16_t port = 0;
   int backlog = 4096;
   std::size_t buffer_bytes = 16384;
-  bool is_help = false;
 };
 
 options parse(int argc, char** argv) {
-  static const option known[] = {
-      {"address", required_argument, nullptr, 'a'}, {"port", required_argument, nullptr, 'p'},
-      {"backlog", required_argument, nullptr, 'l'}, {"buffer", required_argument, nullptr, 'b'},
-      {"help", no_argument, nullptr, 'h'},          {}};
   options result;
-  for (int c; (c = getopt_long(argc, argv, "h", known, nullptr)) != -1;) {
-    if (c == 'a') {
-      result.address = optarg;
-    } else if (c == 'p') {
-      result.port = static_cast<std::uint16_t>(example::number("--port", optarg, 0, 65535));
-    } else if (c == 'l') {
-      result.backlog = static_cast<int>(example::number("--backlog", optarg, 1, 65535));
-    } else if (c == 'b') {
-      result.buffer_bytes =
-          static_cast<std::size_t>(example::number("--buffer", optarg, 1, 1 << 24));
-    } else if (c == 'h') {
-      result.is_help = true;
-    } else {
-      throw example::usage_error("");
-    }
-  }
-  if (optind != argc) throw example::usage_error("too many arguments");
+  example::command_line line;
+  line.text("address", result.address).number("port", result.port, 0, 65535);
+  line.number("backlog", result.backlog, 1, 65535);
+  line.number("buffer", result.buffer_bytes, 1, 1 << 24).parse(argc, argv);
   return result;
 }
 
@@ -89,19 +71,15 @@ void raise_descriptor_limit() {
 
 int run(const options& how) {
   raise_descriptor_limit();
-  const bool is_v6 = how.address.find(':') != std::string::npos;
-  const net::address local =
-      is_v6 ? net::address::ipv6(how.address, how.port) : net::address::ipv4(how.address, how.port);
   std::uint64_t bytes_echoed = 0;
   net::stream_server::options serving;
   serving.backlog = how.backlog;
   net::stream_server server(
-      local, [&](net::stream& client) { echo(client, how.buffer_bytes, bytes_echoed); }, serving);
+      example::ip_address(how.address, how.port),
+      [&](net::stream& client) { echo(client, how.buffer_bytes, bytes_echoed); }, serving);
   server.start();
   example::stop_signal on_signal([&server] { server.stop(); });
-  std::printf("listening on %s (%s)\n", server.local_address().to_string().c_str(),
-              coir::backend());
-  std::fflush(stdout);
+  example::say_where(server.local_address());
   server.serve_forever();
   std::printf("served %llu connections, %llu bytes\n",
               static_cast<unsigned long long>(server.counters().accepted),
@@ -112,8 +90,5 @@ int run(const options& how) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return example::run_main("echo_server", usage, [&] {
-    const options how = parse(argc, argv);
-    return how.is_help ? example::show_help(usage) : run(how);
-  });
+  return example::run_main("echo_server", usage, [&] { return run(parse(argc, argv)); });
 }

@@ -24,7 +24,6 @@
 #include <vector>
 
 #include <curl/curl.h>
-#include <getopt.h>
 #include <signal.h>
 
 namespace {
@@ -43,29 +42,15 @@ struct options {
   std::chrono::milliseconds timeout = 30s;
   std::filesystem::path output_dir;
   std::vector<std::string> urls;
-  bool is_help = false;
 };
 
 options parse(int argc, char** argv) {
-  static const option known[] = {{"timeout", required_argument, nullptr, 't'},
-                                 {"output-dir", required_argument, nullptr, 'o'},
-                                 {"help", no_argument, nullptr, 'h'},
-                                 {}};
   options result;
-  for (int c; (c = getopt_long(argc, argv, "h", known, nullptr)) != -1;) {
-    if (c == 't') {
-      result.timeout = example::seconds("--timeout", optarg);
-      if (result.timeout == 0s) throw example::usage_error("--timeout must be more than 0");
-    } else if (c == 'o') {
-      result.output_dir = optarg;
-    } else if (c == 'h') {
-      result.is_help = true;
-    } else {
-      throw example::usage_error("");
-    }
-  }
-  result.urls.assign(argv + optind, argv + argc);
-  if (result.urls.empty() && !result.is_help) throw example::usage_error("no URL given");
+  example::command_line line;
+  line.seconds("timeout", result.timeout).text("output-dir", result.output_dir);
+  result.urls = line.arguments(argc, argv);
+  if (result.timeout == 0s) throw example::usage_error("--timeout must be more than 0");
+  if (result.urls.empty()) throw example::usage_error("no URL given");
   return result;
 }
 
@@ -243,8 +228,5 @@ int run(const options& how) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return example::run_main("fetch", usage, [&] {
-    const options how = parse(argc, argv);
-    return how.is_help ? example::show_help(usage) : run(how);
-  });
+  return example::run_main("fetch", usage, [&] { return run(parse(argc, argv)); });
 }

@@ -13,8 +13,6 @@
 #include <string>
 #include <vector>
 
-#include <getopt.h>
-
 namespace {
 
 using namespace std::chrono_literals;
@@ -29,31 +27,12 @@ constexpr char usage[] =
 struct options {
   bool is_fixed = false;
   long schedules = 1000;
-  bool is_help = false;
 };
 
 options parse(int argc, char** argv) {
-  static const option known[] = {{"fixed", no_argument, nullptr, 'f'},
-                                 {"schedules", required_argument, nullptr, 's'},
-                                 {"help", no_argument, nullptr, 'h'},
-                                 {}};
   options o;
-  for (int c; (c = getopt_long(argc, argv, "fs:h", known, nullptr)) != -1;) {
-    switch (c) {
-      case 'f':
-        o.is_fixed = true;
-        break;
-      case 's':
-        o.schedules = example::number("--schedules", optarg, 1, 1'000'000);
-        break;
-      case 'h':
-        o.is_help = true;
-        break;
-      default:
-        throw example::usage_error("");
-    }
-  }
-  if (optind != argc) throw example::usage_error("too many arguments");
+  example::command_line line;
+  line.flag("fixed", o.is_fixed).number("schedules", o.schedules, 1, 1'000'000).parse(argc, argv);
   return o;
 }
 
@@ -107,8 +86,5 @@ int run(const options& o) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return example::run_main("find_race", usage, [&] {
-    const options o = parse(argc, argv);
-    return o.is_help ? example::show_help(usage) : run(o);
-  });
+  return example::run_main("find_race", usage, [&] { return run(parse(argc, argv)); });
 }

@@ -11,8 +11,6 @@
 #include <string>
 #include <vector>
 
-#include <getopt.h>
-
 namespace {
 
 using namespace std::chrono_literals;
@@ -29,30 +27,13 @@ struct options {
   int workers = 4;
   int tasks = 20;
   std::chrono::milliseconds work = 20ms;
-  bool is_help = false;
 };
 
 options parse(int argc, char** argv) {
-  static const option known[] = {{"workers", required_argument, nullptr, 'w'},
-                                 {"tasks", required_argument, nullptr, 't'},
-                                 {"work", required_argument, nullptr, 'd'},
-                                 {"help", no_argument, nullptr, 'h'},
-                                 {}};
   options result;
-  for (int c; (c = getopt_long(argc, argv, "h", known, nullptr)) != -1;) {
-    if (c == 'w') {
-      result.workers = static_cast<int>(example::number("--workers", optarg, 1, 10'000));
-    } else if (c == 't') {
-      result.tasks = static_cast<int>(example::number("--tasks", optarg, 0, 1'000'000));
-    } else if (c == 'd') {
-      result.work = example::seconds("--work", optarg);
-    } else if (c == 'h') {
-      result.is_help = true;
-    } else {
-      throw example::usage_error("");
-    }
-  }
-  if (optind != argc) throw example::usage_error("too many arguments");
+  example::command_line line;
+  line.number("workers", result.workers, 1, 10'000).number("tasks", result.tasks, 0, 1'000'000);
+  line.seconds("work", result.work).parse(argc, argv);
   return result;
 }
 
@@ -102,8 +83,5 @@ int run(const options& how) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return example::run_main("joinable_workers", usage, [&] {
-    const options how = parse(argc, argv);
-    return how.is_help ? example::show_help(usage) : run(how);
-  });
+  return example::run_main("joinable_workers", usage, [&] { return run(parse(argc, argv)); });
 }

@@ -10,24 +10,11 @@
 #include <functional>
 #include <mutex>
 
-#include <getopt.h>
-
 namespace {
 
 constexpr char usage[] =
     "usage: lock_misuse\n"
     "Makes four mistakes with locks and prints what is reported of each.\n";
-
-bool parse_is_help(int argc, char** argv) {
-  static const option known[] = {{"help", no_argument, nullptr, 'h'}, {}};
-  bool is_help = false;
-  for (int c; (c = getopt_long(argc, argv, "h", known, nullptr)) != -1;) {
-    if (c != 'h') throw example::usage_error("");
-    is_help = true;
-  }
-  if (optind != argc) throw example::usage_error("too many arguments");
-  return is_help;
-}
 
 /// Makes a mistake; true when it was reported.
 template <class Mistake>
@@ -94,6 +81,7 @@ int run() {
 
 int main(int argc, char** argv) {
   return example::run_main("lock_misuse", usage, [&] {
-    return parse_is_help(argc, argv) ? example::show_help(usage) : run();
+    example::command_line().parse(argc, argv);
+    return run();
   });
 }

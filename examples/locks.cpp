@@ -13,8 +13,6 @@
 #include <mutex>
 #include <vector>
 
-#include <getopt.h>
-
 namespace {
 
 constexpr char usage[] =
@@ -26,27 +24,13 @@ constexpr char usage[] =
 struct options {
   int fibers = 10;
   int rounds = 100;
-  bool is_help = false;
 };
 
 options parse(int argc, char** argv) {
-  static const option known[] = {{"fibers", required_argument, nullptr, 'f'},
-                                 {"rounds", required_argument, nullptr, 'r'},
-                                 {"help", no_argument, nullptr, 'h'},
-                                 {}};
   options result;
-  for (int c; (c = getopt_long(argc, argv, "h", known, nullptr)) != -1;) {
-    if (c == 'f') {
-      result.fibers = static_cast<int>(example::number("--fibers", optarg, 2, 10'000));
-    } else if (c == 'r') {
-      result.rounds = static_cast<int>(example::number("--rounds", optarg, 1, 10'000));
-    } else if (c == 'h') {
-      result.is_help = true;
-    } else {
-      throw example::usage_error("");
-    }
-  }
-  if (optind != argc) throw example::usage_error("too many arguments");
+  example::command_line line;
+  line.number("fibers", result.fibers, 2, 10'000).number("rounds", result.rounds, 1, 10'000);
+  line.parse(argc, argv);
   return result;
 }
 
@@ -121,8 +105,5 @@ int run(const options& how) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return example::run_main("locks", usage, [&] {
-    const options how = parse(argc, argv);
-    return how.is_help ? example::show_help(usage) : run(how);
-  });
+  return example::run_main("locks", usage, [&] { return run(parse(argc, argv)); });
 }

@@ -13,8 +13,6 @@
 #include <stdexcept>
 #include <string>
 
-#include <getopt.h>
-
 namespace {
 
 using namespace std::chrono_literals;
@@ -29,27 +27,12 @@ constexpr char usage[] =
 struct options {
   std::string failing;
   bool ignores_failures = false;
-  bool is_help = false;
 };
 
 options parse(int argc, char** argv) {
-  static const option known[] = {{"fail", required_argument, nullptr, 'f'},
-                                 {"ignore", no_argument, nullptr, 'i'},
-                                 {"help", no_argument, nullptr, 'h'},
-                                 {}};
   options result;
-  for (int c; (c = getopt_long(argc, argv, "h", known, nullptr)) != -1;) {
-    if (c == 'f') {
-      result.failing = optarg;
-    } else if (c == 'i') {
-      result.ignores_failures = true;
-    } else if (c == 'h') {
-      result.is_help = true;
-    } else {
-      throw example::usage_error("");
-    }
-  }
-  if (optind != argc) throw example::usage_error("too many arguments");
+  example::command_line line;
+  line.text("fail", result.failing).flag("ignore", result.ignores_failures).parse(argc, argv);
   const std::string& name = result.failing;
   if (!name.empty() && name != "head" && name != "body" && name != "foot")
     throw example::usage_error("--fail must be head, body or foot, not '" + name + "'");
@@ -110,8 +93,5 @@ int run(const options& how) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return example::run_main("nursery", usage, [&] {
-    const options how = parse(argc, argv);
-    return how.is_help ? example::show_help(usage) : run(how);
-  });
+  return example::run_main("nursery", usage, [&] { return run(parse(argc, argv)); });
 }

@@ -12,8 +12,6 @@
 #include <cstddef>
 #include <cstdio>
 
-#include <getopt.h>
-
 namespace {
 
 using namespace std::chrono_literals;
@@ -30,27 +28,13 @@ constexpr char usage[] =
 struct options {
   int items = 20;
   std::chrono::milliseconds pause = 10ms;
-  bool is_help = false;
 };
 
 options parse(int argc, char** argv) {
-  static const option known[] = {{"items", required_argument, nullptr, 'i'},
-                                 {"pause", required_argument, nullptr, 'p'},
-                                 {"help", no_argument, nullptr, 'h'},
-                                 {}};
   options result;
-  for (int c; (c = getopt_long(argc, argv, "h", known, nullptr)) != -1;) {
-    if (c == 'i') {
-      result.items = static_cast<int>(example::number("--items", optarg, 1, 1'000'000));
-    } else if (c == 'p') {
-      result.pause = example::seconds("--pause", optarg);
-    } else if (c == 'h') {
-      result.is_help = true;
-    } else {
-      throw example::usage_error("");
-    }
-  }
-  if (optind != argc) throw example::usage_error("too many arguments");
+  example::command_line line;
+  line.number("items", result.items, 1, 1'000'000).seconds("pause", result.pause);
+  line.parse(argc, argv);
   return result;
 }
 
@@ -97,8 +81,5 @@ int run(const options& how) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return example::run_main("producer_consumer", usage, [&] {
-    const options how = parse(argc, argv);
-    return how.is_help ? example::show_help(usage) : run(how);
-  });
+  return example::run_main("producer_consumer", usage, [&] { return run(parse(argc, argv)); });
 }

@@ -13,8 +13,6 @@
 #include <string>
 #include <vector>
 
-#include <getopt.h>
-
 namespace {
 
 using namespace std::chrono_literals;
@@ -35,33 +33,14 @@ struct options {
   int numbers = 100;
   milliseconds tick = 50ms;
   milliseconds limit = 500ms;
-  bool is_help = false;
 };
 
 options parse(int argc, char** argv) {
-  static const option known[] = {{"producers", required_argument, nullptr, 'p'},
-                                 {"numbers", required_argument, nullptr, 'n'},
-                                 {"tick", required_argument, nullptr, 't'},
-                                 {"limit", required_argument, nullptr, 'l'},
-                                 {"help", no_argument, nullptr, 'h'},
-                                 {}};
   options result;
-  for (int c; (c = getopt_long(argc, argv, "h", known, nullptr)) != -1;) {
-    if (c == 'p') {
-      result.producers = static_cast<int>(example::number("--producers", optarg, 1, 1000));
-    } else if (c == 'n') {
-      result.numbers = static_cast<int>(example::number("--numbers", optarg, 1, 1'000'000));
-    } else if (c == 't') {
-      result.tick = example::seconds("--tick", optarg);
-    } else if (c == 'l') {
-      result.limit = example::seconds("--limit", optarg);
-    } else if (c == 'h') {
-      result.is_help = true;
-    } else {
-      throw example::usage_error("");
-    }
-  }
-  if (optind != argc) throw example::usage_error("too many arguments");
+  example::command_line line;
+  line.number("producers", result.producers, 1, 1000);
+  line.number("numbers", result.numbers, 1, 1'000'000);
+  line.seconds("tick", result.tick).seconds("limit", result.limit).parse(argc, argv);
   if (result.tick <= 0ms) throw example::usage_error("--tick must be longer than nothing");
   return result;
 }
@@ -147,8 +126,5 @@ int run(const options& how) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return example::run_main("select_ticker", usage, [&] {
-    const options how = parse(argc, argv);
-    return how.is_help ? example::show_help(usage) : run(how);
-  });
+  return example::run_main("select_ticker", usage, [&] { return run(parse(argc, argv)); });
 }

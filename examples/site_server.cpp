@@ -5,6 +5,7 @@
 // what is being answered be finished, and ends the connections that wait.
 
 #include "common/command_line.hpp"
+#include "common/server.hpp"
 #include "common/stop_signal.hpp"
 
 #include <coir/coir.hpp>
@@ -18,8 +19,6 @@
 #include <string>
 #include <string_view>
 #include <utility>
-
-#include <getopt.h>
 
 namespace {
 
@@ -42,30 +41,13 @@ struct options {
   std::uint16_t port = 0;
   std::string folder = ".";
   bool is_quiet = false;
-  bool is_help = false;
 };
 
 options parse(int argc, char** argv) {
-  static const option known[] = {{"port", required_argument, nullptr, 'p'},
-                                 {"folder", required_argument, nullptr, 'f'},
-                                 {"quiet", no_argument, nullptr, 'q'},
-                                 {"help", no_argument, nullptr, 'h'},
-                                 {}};
   options result;
-  for (int c; (c = getopt_long(argc, argv, "h", known, nullptr)) != -1;) {
-    if (c == 'p') {
-      result.port = static_cast<std::uint16_t>(example::number("--port", optarg, 0, 65535));
-    } else if (c == 'f') {
-      result.folder = optarg;
-    } else if (c == 'q') {
-      result.is_quiet = true;
-    } else if (c == 'h') {
-      result.is_help = true;
-    } else {
-      throw example::usage_error("");
-    }
-  }
-  if (optind != argc) throw example::usage_error("too many arguments");
+  example::command_line line;
+  line.number("port", result.port, 0, 65535).text("folder", result.folder);
+  line.flag("quiet", result.is_quiet).parse(argc, argv);
   return result;
 }
 
@@ -151,18 +133,11 @@ int run(const options& how) {
   routes.add("GET /{path...}", net::http_files(how.folder));
 
   net::http_server::options serving;
-  if (!how.is_quiet) {
-    serving.http.access_log = [](std::string_view line) {
-      std::printf("%.*s\n", static_cast<int>(line.size()), line.data());
-      std::fflush(stdout);
-    };
-  }
+  if (!how.is_quiet) serving.http.access_log = example::print_line;
   net::http_server server(net::address::ipv4_loopback(how.port), routes, std::move(serving));
   server.start();
   example::stop_signal on_signal([&] { server.stop(grace); });
-  std::printf("listening on %s (%s)\n", server.local_address().to_string().c_str(),
-              coir::backend());
-  std::fflush(stdout);
+  example::say_where(server.local_address());
   server.serve_forever();
   return 0;
 }
@@ -170,8 +145,5 @@ int run(const options& how) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return example::run_main("site_server", usage, [&] {
-    const options how = parse(argc, argv);
-    return how.is_help ? example::show_help(usage) : run(how);
-  });
+  return example::run_main("site_server", usage, [&] { return run(parse(argc, argv)); });
 }

@@ -4,6 +4,7 @@
 // the loopback network, 127.0.0.0/8, whose broadcast address is 127.255.255.255.
 
 #include "common/command_line.hpp"
+#include "common/server.hpp"
 #include "common/stop_signal.hpp"
 
 #include <coir/coir.hpp>
@@ -13,11 +14,10 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
+#include <optional>
 #include <string>
 #include <system_error>
 #include <utility>
-
-#include <getopt.h>
 
 namespace {
 
@@ -38,36 +38,16 @@ constexpr char usage[] =
 struct options {
   std::string address = "127.255.255.255";
   std::uint16_t port = 0;
-  std::string question;
-  bool is_client = false;
+  std::optional<std::string> question;  ///< nothing: be the server
   std::chrono::milliseconds wait = 500ms;
-  bool is_help = false;
 };
 
 options parse(int argc, char** argv) {
-  static const option known[] = {
-      {"address", required_argument, nullptr, 'a'}, {"port", required_argument, nullptr, 'p'},
-      {"ask", required_argument, nullptr, 'q'},     {"wait", required_argument, nullptr, 'w'},
-      {"help", no_argument, nullptr, 'h'},          {}};
   options result;
-  for (int c; (c = getopt_long(argc, argv, "h", known, nullptr)) != -1;) {
-    if (c == 'a') {
-      result.address = optarg;
-    } else if (c == 'p') {
-      result.port = static_cast<std::uint16_t>(example::number("--port", optarg, 0, 65535));
-    } else if (c == 'q') {
-      result.question = optarg;
-      result.is_client = true;
-    } else if (c == 'w') {
-      result.wait = example::seconds("--wait", optarg);
-    } else if (c == 'h') {
-      result.is_help = true;
-    } else {
-      throw example::usage_error("");
-    }
-  }
-  if (optind != argc) throw example::usage_error("too many arguments");
-  if (result.is_client && result.port == 0) throw example::usage_error("--ask needs a --port");
+  example::command_line line;
+  line.text("address", result.address).number("port", result.port, 0, 65535);
+  line.text("ask", result.question).seconds("wait", result.wait).parse(argc, argv);
+  if (result.question && result.port == 0) throw example::usage_error("--ask needs a --port");
   return result;
 }
 
@@ -95,9 +75,7 @@ int serve(const options& how) {
   const net::address local = net::address::ipv4(how.address, how.port);
   net::udp_socket socket = net::udp_socket::bind(local, {.reuse_address = true});
   example::stop_signal on_signal([&socket] { socket.close(); });
-  std::printf("listening on %s (%s)\n", socket.local_address().to_string().c_str(),
-              coir::backend());
-  std::fflush(stdout);
+  example::say_where(socket.local_address());
   const std::uint64_t answered = answer_all(socket);
   std::printf("answered %llu datagrams\n", static_cast<unsigned long long>(answered));
   return 0;
@@ -122,17 +100,14 @@ int print_answers(net::udp_socket& socket, const std::string& expected) {
 int ask(const options& how) {
   net::udp_socket socket = net::udp_socket::bind(net::address::ipv4_loopback());
   socket.set_broadcast(true);
-  socket.send_to(how.question, net::address::ipv4(how.address, how.port));
+  socket.send_to(*how.question, net::address::ipv4(how.address, how.port));
   socket.reads_expire_after(how.wait);
-  const int answers = print_answers(socket, how.question);
+  const int answers = print_answers(socket, *how.question);
   std::printf("%d answers\n", answers);
   return answers > 0 ? 0 : 1;
 }
 
-int run(const options& how) {
-  if (how.is_help) return example::show_help(usage);
-  return how.is_client ? ask(how) : serve(how);
-}
+int run(const options& how) { return how.question ? ask(how) : serve(how); }
 
 }  // namespace
 

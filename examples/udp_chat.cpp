@@ -6,6 +6,7 @@
 // the server.
 
 #include "common/command_line.hpp"
+#include "common/server.hpp"
 #include "common/stop_signal.hpp"
 
 #include <coir/coir.hpp>
@@ -18,8 +19,6 @@
 #include <string_view>
 #include <system_error>
 #include <unordered_map>
-
-#include <getopt.h>
 
 namespace {
 
@@ -41,30 +40,13 @@ struct options {
   std::string address = "127.0.0.1";
   std::uint16_t port = 0;
   std::chrono::milliseconds idle = 60s;
-  bool is_help = false;
 };
 
 options parse(int argc, char** argv) {
-  static const option known[] = {{"address", required_argument, nullptr, 'a'},
-                                 {"port", required_argument, nullptr, 'p'},
-                                 {"idle", required_argument, nullptr, 'i'},
-                                 {"help", no_argument, nullptr, 'h'},
-                                 {}};
   options result;
-  for (int c; (c = getopt_long(argc, argv, "h", known, nullptr)) != -1;) {
-    if (c == 'a') {
-      result.address = optarg;
-    } else if (c == 'p') {
-      result.port = static_cast<std::uint16_t>(example::number("--port", optarg, 0, 65535));
-    } else if (c == 'i') {
-      result.idle = example::seconds("--idle", optarg);
-    } else if (c == 'h') {
-      result.is_help = true;
-    } else {
-      throw example::usage_error("");
-    }
-  }
-  if (optind != argc) throw example::usage_error("too many arguments");
+  example::command_line line;
+  line.text("address", result.address).number("port", result.port, 0, 65535);
+  line.seconds("idle", result.idle).parse(argc, argv);
   return result;
 }
 
@@ -97,20 +79,16 @@ class company {
 };
 
 int run(const options& how) {
-  const bool is_v6 = how.address.find(':') != std::string::npos;
-  const net::address local =
-      is_v6 ? net::address::ipv6(how.address, how.port) : net::address::ipv4(how.address, how.port);
   company peers(how.idle);
   net::datagram_server::options serving;
   serving.in_turn = true;
   serving.size_max = datagram_max;
   net::datagram_server server(
-      local, [&peers](const net::datagram& got) { peers.hear(got); }, serving);
+      example::ip_address(how.address, how.port),
+      [&peers](const net::datagram& got) { peers.hear(got); }, serving);
   server.start();
   example::stop_signal on_signal([&server] { server.stop(); });
-  std::printf("listening on %s (%s)\n", server.local_address().to_string().c_str(),
-              coir::backend());
-  std::fflush(stdout);
+  example::say_where(server.local_address());
   server.serve_forever();
   std::printf("passed on %llu datagrams\n", static_cast<unsigned long long>(peers.passed_on()));
   return 0;
@@ -119,8 +97,5 @@ int run(const options& how) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return example::run_main("udp_chat", usage, [&] {
-    const options how = parse(argc, argv);
-    return how.is_help ? example::show_help(usage) : run(how);
-  });
+  return example::run_main("udp_chat", usage, [&] { return run(parse(argc, argv)); });
 }

@@ -5,6 +5,7 @@
 // that do not answer are left after some seconds.
 
 #include "common/command_line.hpp"
+#include "common/server.hpp"
 #include "common/stop_signal.hpp"
 
 #include <coir/coir.hpp>
@@ -18,8 +19,6 @@
 #include <string>
 #include <system_error>
 #include <utility>
-
-#include <getopt.h>
 
 namespace {
 
@@ -53,30 +52,13 @@ struct options {
   std::string address = "127.0.0.1";
   std::uint16_t port = 0;
   bool compresses = false;
-  bool is_help = false;
 };
 
 options parse(int argc, char** argv) {
-  static const option known[] = {{"address", required_argument, nullptr, 'a'},
-                                 {"port", required_argument, nullptr, 'p'},
-                                 {"compress", no_argument, nullptr, 'c'},
-                                 {"help", no_argument, nullptr, 'h'},
-                                 {}};
   options result;
-  for (int c; (c = getopt_long(argc, argv, "h", known, nullptr)) != -1;) {
-    if (c == 'a') {
-      result.address = optarg;
-    } else if (c == 'p') {
-      result.port = static_cast<std::uint16_t>(example::number("--port", optarg, 0, 65535));
-    } else if (c == 'c') {
-      result.compresses = true;
-    } else if (c == 'h') {
-      result.is_help = true;
-    } else {
-      throw example::usage_error("");
-    }
-  }
-  if (optind != argc) throw example::usage_error("too many arguments");
+  example::command_line line;
+  line.text("address", result.address).number("port", result.port, 0, 65535);
+  line.flag("compress", result.compresses).parse(argc, argv);
   return result;
 }
 
@@ -159,14 +141,10 @@ void websocket_echo::stop() {
 }
 
 int run(const options& how) {
-  const bool is_v6 = how.address.find(':') != std::string::npos;
-  const net::address local =
-      is_v6 ? net::address::ipv6(how.address, how.port) : net::address::ipv4(how.address, how.port);
-  websocket_echo server(local, how.compresses);
+  websocket_echo server(example::ip_address(how.address, how.port), how.compresses);
   server.start();
   example::stop_signal on_signal([&server] { server.stop(); });
-  std::printf("listening on %s (%s)\n", server.address().to_string().c_str(), coir::backend());
-  std::fflush(stdout);
+  example::say_where(server.address());
   server.run();
   std::printf("served %llu clients, %llu messages\n",
               static_cast<unsigned long long>(server.clients()),
@@ -177,8 +155,5 @@ int run(const options& how) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return example::run_main("websocket_echo", usage, [&] {
-    const options how = parse(argc, argv);
-    return how.is_help ? example::show_help(usage) : run(how);
-  });
+  return example::run_main("websocket_echo", usage, [&] { return run(parse(argc, argv)); });
 }

@@ -36,6 +36,22 @@ std::size_t stream::read_exactly(mutable_buffer into, std::error_code& ec) {
   return count;
 }
 
+bool stream::wait_readable() {
+  std::error_code ec;
+  const bool has_bytes = wait_readable(ec);
+  if (ec) fail("wait for", ec);
+  return has_bytes;
+}
+
+bool stream::wait_readable(std::error_code& ec) {
+  return begin_call(1, ec) && do_wait_readable(read_until(), ec);
+}
+
+bool stream::do_wait_readable(coir::detail::deadline, std::error_code& ec) {
+  ec = std::make_error_code(std::errc::operation_not_supported);
+  return false;
+}
+
 std::size_t stream::write_some(const_buffer from) {
   std::error_code ec;
   const std::size_t count = write_some(from, ec);

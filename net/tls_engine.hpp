@@ -75,6 +75,7 @@ class tls_engine final : private tls_observer {
   void handshake(deadline until, std::error_code& ec);
   void resume(const tls_session& earlier);
   std::size_t read(mutable_buffer into, deadline until, std::error_code& ec);
+  bool wait_readable(deadline until, std::error_code& ec);
   std::size_t write(const_buffer from, deadline until, std::error_code& ec);
   std::size_t write_parts(std::span<const const_buffer> parts, deadline until, std::error_code& ec);
   void shutdown(direction which, deadline until, std::error_code& ec);
@@ -142,6 +143,8 @@ class tls_engine final : private tls_observer {
   bool await_input(deadline until, bool& is_last_try, std::error_code& ec);
   void send_backlog(deadline until, std::error_code& ec);
   int try_backlog() noexcept;
+  template <class Call>
+  bool step_until_readable(Call call, deadline until, std::error_code& ec);
   std::size_t read_more(mutable_buffer into) noexcept;
   std::size_t write_some(const_buffer from, deadline until, std::error_code& ec);
   std::size_t write_records(const_buffer from, deadline until, std::error_code& ec);

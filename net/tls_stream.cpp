@@ -175,6 +175,10 @@ std::size_t tls_stream::do_read(mutable_buffer into, coir::detail::deadline unti
   return engine_->read(into, until, ec);
 }
 
+bool tls_stream::do_wait_readable(coir::detail::deadline until, std::error_code& ec) {
+  return engine_->wait_readable(until, ec);
+}
+
 std::size_t tls_stream::do_write(const_buffer from, coir::detail::deadline until,
                                  std::error_code& ec) {
   return engine_->write(from, until, ec);

@@ -19,29 +19,41 @@ constexpr std::size_t record_bytes = record_buffer::record_bytes;
 std::size_t tls_engine::read(mutable_buffer into, deadline until, std::error_code& ec) {
   use keep(*this);
   turn reading(readers_, until, ec);
-  if (ec) return 0;
+  std::size_t count = 0;
+  const auto read_record = [&](SSL* ssl) {
+    return SSL_read_ex(ssl, into.data(), into.size(), &count);
+  };
+  if (ec || !step_until_readable(read_record, until, ec)) return 0;
+  count += read_more(into.from(count));
+  io::stream_socket::count_call();
+  return count;
+}
+
+bool tls_engine::wait_readable(deadline until, std::error_code& ec) {
+  use keep(*this);
+  turn reading(readers_, until, ec);
+  const auto look = [](SSL* ssl) {
+    char byte;
+    std::size_t count = 0;
+    return SSL_peek_ex(ssl, &byte, 1, &count);
+  };
+  return !ec && step_until_readable(look, until, ec);
+}
+
+/// Repeats a step of the reader until it yields something. False at the end, or with `ec` set.
+template <class Call>
+bool tls_engine::step_until_readable(Call call, deadline until, std::error_code& ec) {
   for (bool is_last_try = false;;) {
     if (!is_open()) {
       ec = code_of(-EBADF);
-      return 0;
+      return false;
     }
-    if (has_ended_) return 0;
-    if (!begin(ec)) return 0;
-    std::size_t count = 0;
-    const step made =
-        make([&](SSL* ssl) { return SSL_read_ex(ssl, into.data(), into.size(), &count); });
-    if (made == step::done) {
-      count += read_more(into.from(count));
-      io::stream_socket::count_call();
-      return count;
-    }
-    if (made == step::ended) return 0;
-    if (made == step::failed) {
-      ec = failure_;
-      return 0;
-    }
-    if (has_ended_) return 0;  // by shutdown()
-    if (!await_input(until, is_last_try, ec)) return 0;
+    if (has_ended_ || !begin(ec)) return false;
+    const step made = make(call);
+    if (made == step::done) return true;
+    if (made == step::failed) ec = failure_;
+    if (made == step::failed || has_ended_) return false;  // ended by shutdown(), too
+    if (!await_input(until, is_last_try, ec)) return false;
   }
 }
 

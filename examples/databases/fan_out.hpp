@@ -23,7 +23,6 @@
 #include <thread>
 #include <vector>
 
-#include <getopt.h>
 #include <signal.h>
 
 namespace example {
@@ -37,36 +36,19 @@ struct fan_out_options {
   long connections = 0;  ///< as many as queries
   std::chrono::milliseconds wait = 200ms;
   std::chrono::milliseconds deadline = 1s;  ///< of slow queries
-  bool is_help = false;
 };
 
 /// Of the command line SERVER [--queries N] [--connections N] [--seconds S]
 /// [--deadline S]; throws usage_error.
 inline fan_out_options parse_fan_out(int argc, char** argv) {
-  static const option known[] = {{"queries", required_argument, nullptr, 'q'},
-                                 {"connections", required_argument, nullptr, 'c'},
-                                 {"seconds", required_argument, nullptr, 's'},
-                                 {"deadline", required_argument, nullptr, 'd'},
-                                 {"help", no_argument, nullptr, 'h'},
-                                 {}};
   fan_out_options result;
-  for (int c; (c = getopt_long(argc, argv, "h", known, nullptr)) != -1;) {
-    if (c == 'q') {
-      result.queries = number("--queries", optarg, 1, 10'000);
-    } else if (c == 'c') {
-      result.connections = number("--connections", optarg, 1, 10'000);
-    } else if (c == 's') {
-      result.wait = seconds("--seconds", optarg);
-    } else if (c == 'd') {
-      result.deadline = seconds("--deadline", optarg);
-    } else if (c == 'h') {
-      result.is_help = true;
-    } else {
-      throw usage_error("");
-    }
-  }
-  if (!result.is_help && optind != argc - 1) throw usage_error("one server must be given");
-  if (optind < argc) result.server = argv[optind];
+  command_line line;
+  line.number("queries", result.queries, 1, 10'000);
+  line.number("connections", result.connections, 1, 10'000);
+  line.seconds("seconds", result.wait).seconds("deadline", result.deadline);
+  const std::vector<std::string> servers = line.arguments(argc, argv);
+  if (servers.size() != 1) throw usage_error("one server must be given");
+  result.server = servers.front();
   if (result.connections == 0) result.connections = result.queries;
   return result;
 }
@@ -76,7 +58,6 @@ template <class Run>
 int fan_out_main(const char* program, const char* usage, int argc, char** argv, Run run) {
   return run_main(program, usage, [&] {
     const fan_out_options how = parse_fan_out(argc, argv);
-    if (how.is_help) return show_help(usage);
     require_hooks();
     signal(SIGPIPE, SIG_IGN);  // not every library sends with MSG_NOSIGNAL
     run(how);

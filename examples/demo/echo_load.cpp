@@ -24,7 +24,6 @@
 #include <utility>
 #include <vector>
 
-#include <getopt.h>
 #include <sys/resource.h>
 
 namespace {
@@ -58,55 +57,16 @@ struct options {
   std::size_t size = 8192;
   std::chrono::milliseconds timeout = 30s;
   bool is_holding = false;
-  bool is_help = false;
 };
 
 options parse(int argc, char** argv) {
-  static const option known[] = {{"address", required_argument, nullptr, 'a'},
-                                 {"port", required_argument, nullptr, 'p'},
-                                 {"connections", required_argument, nullptr, 'c'},
-                                 {"rounds", required_argument, nullptr, 'r'},
-                                 {"size", required_argument, nullptr, 's'},
-                                 {"timeout", required_argument, nullptr, 't'},
-                                 {"hold", no_argument, nullptr, 'o'},
-                                 {"help", no_argument, nullptr, 'h'},
-                                 {}};
   options result;
-  const auto number = [](const char* name, std::size_t high) {
-    return static_cast<std::size_t>(example::number(name, optarg, 1, static_cast<long>(high)));
-  };
-  for (int c; (c = getopt_long(argc, argv, "h", known, nullptr)) != -1;) {
-    switch (c) {
-      case 'a':
-        result.address = optarg;
-        break;
-      case 'p':
-        result.port = static_cast<std::uint16_t>(number("--port", 65535));
-        break;
-      case 'c':
-        result.connections = number("--connections", 1'000'000);
-        break;
-      case 'r':
-        result.rounds = number("--rounds", 1'000'000);
-        break;
-      case 's':
-        result.size = number("--size", message_max);
-        break;
-      case 't':
-        result.timeout = example::seconds("--timeout", optarg);
-        break;
-      case 'o':
-        result.is_holding = true;
-        break;
-      case 'h':
-        result.is_help = true;
-        break;
-      default:
-        throw example::usage_error("");
-    }
-  }
-  if (optind != argc) throw example::usage_error("too many arguments");
-  if (result.port == 0 && !result.is_help) throw example::usage_error("--port is missing");
+  example::command_line line;
+  line.text("address", result.address).number("port", result.port, 1, 65535);
+  line.number("connections", result.connections, 1, 1'000'000);
+  line.number("rounds", result.rounds, 1, 1'000'000).number("size", result.size, 1, message_max);
+  line.seconds("timeout", result.timeout).flag("hold", result.is_holding).parse(argc, argv);
+  if (result.port == 0) throw example::usage_error("--port is missing");
   return result;
 }
 
@@ -321,8 +281,5 @@ int run(const options& how) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return example::run_main("echo_load", usage, [&] {
-    const options how = parse(argc, argv);
-    return how.is_help ? example::show_help(usage) : run(how);
-  });
+  return example::run_main("echo_load", usage, [&] { return run(parse(argc, argv)); });
 }

@@ -15,7 +15,6 @@
 #include <string>
 #include <vector>
 
-#include <getopt.h>
 #include <signal.h>
 
 namespace {
@@ -40,34 +39,17 @@ struct options {
   long tasks = 100;
   std::chrono::milliseconds timeout = 600s;
   bool is_discarding = false;
-  bool is_help = false;
 };
 
 options parse(int argc, char** argv) {
-  static const option known[] = {
-      {"limit", required_argument, nullptr, 'l'},   {"tasks", required_argument, nullptr, 't'},
-      {"timeout", required_argument, nullptr, 's'}, {"discard", no_argument, nullptr, 'd'},
-      {"help", no_argument, nullptr, 'h'},          {}};
   options result;
-  for (int c; (c = getopt_long(argc, argv, "h", known, nullptr)) != -1;) {
-    if (c == 'l') {
-      result.limit = example::number("--limit", optarg, 1, 1'000'000'000);
-    } else if (c == 't') {
-      result.tasks = example::number("--tasks", optarg, 1, 100'000);
-    } else if (c == 's') {
-      result.timeout = example::seconds("--timeout", optarg);
-    } else if (c == 'd') {
-      result.is_discarding = true;
-    } else if (c == 'h') {
-      result.is_help = true;
-    } else {
-      throw example::usage_error("");
-    }
-  }
-  if (result.is_help) return result;
-  if (optind != argc - 2) throw example::usage_error("a server and a queue must be given");
-  result.server = argv[optind];
-  result.name = argv[optind + 1];
+  example::command_line line;
+  line.number("limit", result.limit, 1, 1'000'000'000).number("tasks", result.tasks, 1, 100'000);
+  line.seconds("timeout", result.timeout).flag("discard", result.is_discarding);
+  const std::vector<std::string> where = line.arguments(argc, argv);
+  if (where.size() != 2) throw example::usage_error("a server and a queue must be given");
+  result.server = where[0];
+  result.name = where[1];
   return result;
 }
 
@@ -171,8 +153,5 @@ int run(const options& how) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return example::run_main("queue_master", usage, [&] {
-    const options how = parse(argc, argv);
-    return how.is_help ? example::show_help(usage) : run(how);
-  });
+  return example::run_main("queue_master", usage, [&] { return run(parse(argc, argv)); });
 }

@@ -18,7 +18,6 @@
 #include <string>
 #include <vector>
 
-#include <getopt.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -46,7 +45,6 @@ struct options {
   long fibers = 4;
   std::chrono::milliseconds lease = 5s;
   std::chrono::milliseconds pause = 0ms;
-  bool is_help = false;
 };
 
 std::string own_name() {
@@ -56,32 +54,16 @@ std::string own_name() {
 }
 
 options parse(int argc, char** argv) {
-  static const option known[] = {
-      {"fibers", required_argument, nullptr, 'f'}, {"lease", required_argument, nullptr, 'l'},
-      {"pause", required_argument, nullptr, 'p'},  {"as", required_argument, nullptr, 'a'},
-      {"help", no_argument, nullptr, 'h'},         {}};
   options result;
   result.worker = own_name();
-  for (int c; (c = getopt_long(argc, argv, "h", known, nullptr)) != -1;) {
-    if (c == 'f') {
-      result.fibers = example::number("--fibers", optarg, 1, 1000);
-    } else if (c == 'l') {
-      result.lease = example::seconds("--lease", optarg);
-      if (result.lease < 100ms) throw example::usage_error("--lease must be 0.1 at least");
-    } else if (c == 'p') {
-      result.pause = example::seconds("--pause", optarg);
-    } else if (c == 'a') {
-      result.worker = optarg;
-    } else if (c == 'h') {
-      result.is_help = true;
-    } else {
-      throw example::usage_error("");
-    }
-  }
-  if (result.is_help) return result;
-  if (optind != argc - 2) throw example::usage_error("a server and a queue must be given");
-  result.server = argv[optind];
-  result.name = argv[optind + 1];
+  example::command_line line;
+  line.number("fibers", result.fibers, 1, 1000).seconds("lease", result.lease);
+  line.seconds("pause", result.pause).text("as", result.worker);
+  const std::vector<std::string> where = line.arguments(argc, argv);
+  if (result.lease < 100ms) throw example::usage_error("--lease must be 0.1 at least");
+  if (where.size() != 2) throw example::usage_error("a server and a queue must be given");
+  result.server = where[0];
+  result.name = where[1];
   return result;
 }
 
@@ -195,8 +177,5 @@ int run(const options& how) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return example::run_main("queue_worker", usage, [&] {
-    const options how = parse(argc, argv);
-    return how.is_help ? example::show_help(usage) : run(how);
-  });
+  return example::run_main("queue_worker", usage, [&] { return run(parse(argc, argv)); });
 }

@@ -155,15 +155,16 @@ std::unique_ptr<exchange> client_core::upload(const http_call& call) {
     refuse(p, "the body of an upload is written, and not asked for");
   }
   if (p.headers.count("Content-Length") > 1) refuse(p, "it has two lengths");
-  return start(p, true);
+  return start(p, connection_pool::wanted::unused);
 }
 
 /// Sends the request, a second time if the first connection turns out to be dead.
 std::unique_ptr<exchange> client_core::ask(const plan& what) {
+  using wanted = connection_pool::wanted;
   for (bool is_second = false;; is_second = true) {
     std::unique_ptr<exchange> started;
     try {
-      started = start(what, is_second);
+      started = start(what, is_second ? wanted::after_loss : wanted::any);
       started->await_answer();
       return started;
     } catch (const std::system_error&) {
@@ -172,17 +173,16 @@ std::unique_ptr<exchange> client_core::ask(const plan& what) {
   }
 }
 
-std::unique_ptr<exchange> client_core::start(const plan& what, bool on_new_connection) {
-  auto made = std::make_unique<exchange>(settings_, connect(what, on_new_connection), what);
+std::unique_ptr<exchange> client_core::start(const plan& what, connection_pool::wanted on) {
+  auto made = std::make_unique<exchange>(settings_, connect(what, on), what);
   made->send(what.head(options_.user_agent), what.body, what.expects_continue);
   return made;
 }
 
-connection_pool::lease client_core::connect(const plan& what, bool on_new_connection) {
+connection_pool::lease client_core::connect(const plan& what, connection_pool::wanted which) {
   std::error_code ec;
   if (!detail::ensure_worker(ec)) detail::throw_error(ec, what.name());
-  connection_pool::lease taken =
-      pool_->take(what.where.origin(), on_new_connection, what.until, ec);
+  connection_pool::lease taken = pool_->take(what.where.origin(), which, what.until, ec);
   if (ec) {
     detail::throw_error(ec, what.name() + ": wait for one of " +
                                 std::to_string(options_.connections_per_host_max) +

@@ -27,8 +27,8 @@ class client_core {
   void expect_own_worker();
   plan plan_of(const http_call& call) const;
   std::unique_ptr<exchange> ask(const plan& what);
-  std::unique_ptr<exchange> start(const plan& what, bool on_new_connection);
-  connection_pool::lease connect(const plan& what, bool on_new_connection);
+  std::unique_ptr<exchange> start(const plan& what, connection_pool::wanted on);
+  connection_pool::lease connect(const plan& what, connection_pool::wanted which);
   std::unique_ptr<stream> open_connection(const url& where, time_limit limit,
                                           std::error_code& ec) const;
 

@@ -1,12 +1,10 @@
 #include "net/http/connection_pool.hpp"
 
 #include "net/deadlines.hpp"
-#include "runtime/kernel/calls.hpp"
 
+#include <algorithm>
 #include <iterator>
 #include <utility>
-
-#include <sys/socket.h>
 
 namespace coir::net::http {
 namespace {
@@ -14,14 +12,13 @@ namespace {
 using coir::detail::deadline;
 
 /// False when the server has closed the connection, or says what nobody has asked. A connection
-/// that shows no descriptor is believed to live.
-bool seems_alive(const connection& c) noexcept {
-  const int fd = c.to->native_handle();
-  if (!c.in.unread().empty() || !c.to->is_open()) return false;
-  if (fd < 0) return true;
-  char byte;
-  return kernel::call(SYS_recvfrom, fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT, nullptr, nullptr) ==
-         -EAGAIN;
+/// of which that cannot be seen is believed to live. Never waits, but may let other fibers run.
+bool seems_alive(const connection& c) {
+  if (!c.in.unread().empty()) return false;
+  std::error_code ec;
+  c.to->reads_expire_after(std::chrono::seconds(0));
+  c.to->wait_readable(ec);
+  return ec == std::errc::timed_out || ec == std::errc::operation_not_supported;
 }
 
 bool acquire(counting_semaphore& units, deadline until) {
@@ -61,7 +58,7 @@ void connection_pool::lease::drop() noexcept {
   pool_.reset();
 }
 
-connection_pool::lease connection_pool::take(const std::string& origin, bool must_be_new,
+connection_pool::lease connection_pool::take(const std::string& origin, wanted which,
                                              deadline until, std::error_code& ec) {
   ec.clear();
   close_old();
@@ -74,8 +71,12 @@ connection_pool::lease connection_pool::take(const std::string& origin, bool mus
   }
   taken.pool_ = shared_from_this();
   taken.server_ = std::move(from);
+  if (which == wanted::unused) {
+    make_room(*taken.server_);
+    return taken;
+  }
   while (auto idle = take_idle(*taken.server_)) {
-    if (must_be_new || !seems_alive(*idle)) continue;
+    if (which == wanted::after_loss || !seems_alive(*idle)) continue;
     taken.connection_ = std::move(idle);
     taken.is_reused_ = true;
     break;
@@ -99,6 +100,14 @@ std::unique_ptr<connection> connection_pool::take_idle(const server& of) {
     return found;
   }
   return nullptr;
+}
+
+/// Closes the oldest idle connections of a server where leased ones have taken their places.
+void connection_pool::make_room(server& at) noexcept {
+  const auto is_there = [&](const idle_connection& each) { return each.of.get() == &at; };
+  std::ptrdiff_t surplus = std::ranges::count_if(idle_, is_there) - at.free.available();
+  std::erase_if(idle_,
+                [&](const idle_connection& each) { return is_there(each) && surplus-- > 0; });
 }
 
 /// Makes a connection idle, in the place of the oldest if there is no room; closes it without

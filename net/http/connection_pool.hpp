@@ -41,6 +41,13 @@ class connection_pool : public std::enable_shared_from_this<connection_pool> {
   };
 
  public:
+  /// Which connection a lease begins with.
+  enum class wanted {
+    any,         ///< an idle one, if there is one that still seems to live
+    unused,      ///< none: one is to be opened, in the place of an idle one if it must be
+    after_loss,  ///< none; idle ones of that server are closed: they are not trusted any more
+  };
+
   struct limits {
     std::size_t per_server_max;
     std::size_t idle_max;
@@ -77,10 +84,9 @@ class connection_pool : public std::enable_shared_from_this<connection_pool> {
 
   explicit connection_pool(const limits& bounds) noexcept : limits_(bounds) {}
 
-  /// A lease for that server, with an idle connection if there is one that still seems to live.
-  /// Parks while too many are leased, until `until`; then `ec` is timed_out.
-  /// `must_be_new`: the idle ones of that server are closed, they are not trusted any more.
-  lease take(const std::string& origin, bool must_be_new, coir::detail::deadline until,
+  /// A lease for that server. Parks while too many are leased, until `until`; then `ec` is
+  /// timed_out.
+  lease take(const std::string& origin, wanted which, coir::detail::deadline until,
              std::error_code& ec);
 
   void close_idle() noexcept;
@@ -95,6 +101,7 @@ class connection_pool : public std::enable_shared_from_this<connection_pool> {
 
   std::shared_ptr<server> server_of(const std::string& origin);
   std::unique_ptr<connection> take_idle(const server& of);
+  void make_room(server& at) noexcept;
   void keep(const std::shared_ptr<server>& of, std::unique_ptr<connection> c) noexcept;
   void close_old() noexcept;
   void close_front() noexcept;

@@ -137,6 +137,22 @@ TEST(http_client, uploads_in_chunks_or_with_a_length) {
   EXPECT_EQ(std::errc::bad_file_descriptor, thrown_by([&] { up.write("x"); }));
 }
 
+TEST(http_client, lets_an_upload_take_the_place_of_an_idle_connection) {
+  local_server server(mirror);
+  for (const std::size_t most : {1, 2}) {
+    http_client::options how = brief();
+    how.connections_per_host_max = most;
+    http_client client(how);
+    client.get(server.url("/"));
+    EXPECT_EQ(1u, client.idle_connections());
+    http_upload up = client.upload({"POST", server.url("/")});
+    EXPECT_EQ(most - 1, client.idle_connections());
+    up.write("body");
+    up.finish().read_body();
+    EXPECT_EQ(most, client.idle_connections());
+  }
+}
+
 TEST(http_client, asks_before_it_sends_a_body_when_told_to) {
   int bodies = 0;
   local_server server([&](http_request& asked, http_response& answer) {

@@ -50,6 +50,74 @@ TEST_F(HttpOverTls, RequestsAndAnswersPassOnOneConnection) {
   EXPECT_EQ(clients_[0], clients_[1]);
 }
 
+/// Answers requests on one TLS connection, and sends a session ticket after each answer, when it
+/// is told to.
+class LateTickets {
+ public:
+  LateTickets(tls_stream& client, counting_semaphore& told) : client_(client), told_(told) {}
+
+  void serve() {
+    client_.expires_after(patience);
+    try {
+      for (;;) answer();
+    } catch (const std::system_error&) {  // the client is gone
+    }
+  }
+
+ private:
+  void answer() {
+    for (std::string head; !head.ends_with("\r\n\r\n");) {
+      char c;
+      client_.read_exactly({&c, 1});
+      head += c;
+    }
+    client_.write_all("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    ASSERT_TRUE(told_.try_acquire_for(patience));
+    ASSERT_EQ(1, SSL_new_session_ticket(client_.native_tls()));
+    ASSERT_EQ(1, SSL_do_handshake(client_.native_tls()));
+  }
+
+  tls_stream& client_;
+  counting_semaphore& told_;
+};
+
+TEST(HttpOverTlsByHand, ALateSessionTicketDoesNotEndAGoodConnection) {
+  tls_options serving = server_options();
+  serving.version_min = tls_version::tls13;
+  const tls_context context = tls_context::server(serving);
+  int connections = 0;
+  counting_semaphore told(0);
+  stream_server server(address::ipv4_loopback(), [&](stream& plain) {
+    ++connections;
+    tls_stream client(std::move(dynamic_cast<socket_stream&>(plain)), context);
+    client.handshake(patience);
+    LateTickets(client, told).serve();
+  });
+  server.start();
+  http_client::options how;
+  how.tls = tls_context::client(client_options());
+  int fd = -1;
+  how.connect = [&, tls = *how.tls](const url& where, time_limit limit, std::error_code& ec) {
+    auto made = std::make_unique<tls_stream>(
+        tls_stream::connect(where.host(), where.effective_port(), tls, limit, ec));
+    fd = made->native_handle();
+    return made;
+  };
+  http_client client(how);
+  const std::string url =
+      "https://localhost:" + std::to_string(server.local_address().port()) + "/";
+  for (int turn = 0; turn < 3; ++turn) {
+    EXPECT_EQ(client.get(url).body, "ok");
+    told.release();
+    char byte;  // the ticket is to lie there
+    for (stopwatch since; recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 1;) {
+      ASSERT_LE(since.elapsed(), patience);
+      yield();
+    }
+  }
+  EXPECT_EQ(connections, 1);
+}
+
 TEST_F(HttpOverTls, AServerThatNobodyVouchesForIsNotAsked) {
   http_client client;
   EXPECT_THROW(client.get(url_of("localhost")), std::system_error);

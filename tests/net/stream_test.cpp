@@ -96,6 +96,36 @@ TYPED_TEST(stream_test, read_into_an_empty_buffer_returns_at_once) {
   EXPECT_EQ(0u, this->far.read_exactly(mutable_buffer(nullptr, 0)));
 }
 
+TYPED_TEST(stream_test, waiting_for_bytes_leaves_them_to_be_read) {
+  this->near.reads_expire_after(patience);
+  auto later = spawn([this] { this->far.write_all("ab"); });
+  EXPECT_TRUE(this->near.wait_readable());
+  char got[2];
+  EXPECT_EQ(2u, this->near.read_exactly(got));
+  EXPECT_EQ("ab", std::string(got, 2));
+  auto end = spawn([this] { this->far.close(); });
+  EXPECT_FALSE(this->near.wait_readable());
+  EXPECT_FALSE(this->near.wait_readable());
+  this->near.close();
+  std::error_code ec;
+  EXPECT_FALSE(this->near.wait_readable(ec));
+  EXPECT_EQ(ec, std::errc::bad_file_descriptor);
+}
+
+TYPED_TEST(stream_test, a_look_that_may_not_wait_tells_what_there_is) {
+  this->near.reads_expire_after(0s);
+  EXPECT_EQ(std::errc::timed_out, thrown_by([this] { this->near.wait_readable(); }));
+  this->far.write_all("a");
+  EXPECT_TRUE(this->near.wait_readable());  // loopback is at once
+  char got[2];
+  EXPECT_EQ(1u, this->near.read_some(got));
+  std::error_code ec;
+  EXPECT_FALSE(this->near.wait_readable(ec));
+  EXPECT_EQ(ec, std::errc::timed_out);
+  this->far.close();
+  EXPECT_FALSE(this->near.wait_readable());
+}
+
 TYPED_TEST(stream_test, write_all_of_nothing_succeeds_at_once_also_with_a_deadline) {
   EXPECT_EQ(0u, this->near.write_all(""));
   this->near.expires_after(0s);

@@ -348,6 +348,24 @@ TEST_P(both_versions, unix_sockets_carry_it_too) {
   expect_talk(c);
 }
 
+TEST_P(both_versions, waiting_for_bytes_means_those_of_the_other_program) {
+  handshake_result c = connection();
+  std::error_code ec;
+  c.client.reads_expire_after(0s);
+  EXPECT_FALSE(c.client.wait_readable(ec));  // with tickets on their way, or come
+  EXPECT_EQ(ec, std::errc::timed_out);
+  expect_talk(c);
+  auto later = spawn([&] { c.server.write_all("x"); });
+  c.client.reads_expire_after(patience);
+  EXPECT_TRUE(c.client.wait_readable());
+  char got;
+  EXPECT_EQ(1u, c.client.read_some({&got, 1}));
+  EXPECT_EQ('x', got);
+  auto end = spawn([&] { c.server.close(); });
+  EXPECT_FALSE(c.client.wait_readable());
+  EXPECT_EQ(0u, c.client.read_some({&got, 1}));
+}
+
 TEST(tls_stream, empty_and_moved_from_streams_are_closed) {
   tls_stream empty;
   EXPECT_FALSE(empty.is_open());

@@ -152,8 +152,8 @@ class COIR_API http_client {
   http_exchange open(const http_call& call, std::error_code& ec);
   /// Sends the head of a request; the body, of any length, is the caller's to write. It goes in
   /// chunks, or as it is when `call.headers` has its Content-Length. It has a new connection,
-  /// for which idle ones to that host are closed, and redirects are not followed: the body could
-  /// not be sent twice. `call.body` must be empty and `call.expects_continue` false, else
+  /// in the place of an idle one where there are too many, and redirects are not followed: the body
+  /// could not be sent twice. `call.body` must be empty and `call.expects_continue` false, else
   /// std::errc::invalid_argument.
   http_upload upload(const http_call& call);
   http_upload upload(const http_call& call, std::error_code& ec);

@@ -50,6 +50,15 @@ class COIR_API stream : public expiry {
   std::size_t read_exactly(mutable_buffer into);
   std::size_t read_exactly(mutable_buffer into, std::error_code& ec);
 
+  /// Parks until there is something to read, and leaves it there. True for bytes; false at the end
+  /// of the stream. What only the protocol below has to say, as TLS does, is dealt with and does
+  /// not count. After reads_expire_after(0s) it does not wait: std::errc::timed_out says that the
+  /// connection stands and is silent. Fails as read_some, and with
+  /// std::errc::operation_not_supported for a stream that cannot look without taking. Throws
+  /// fiber_exit when killed.
+  bool wait_readable();
+  bool wait_readable(std::error_code& ec);
+
   /// Writes at least one byte of `from`, and as many as fit without waiting further; parks while
   /// none fits. Returns how many bytes it was: 0 only when `from` is empty. Throws fiber_exit when
   /// killed.
@@ -112,6 +121,8 @@ class COIR_API stream : public expiry {
                               std::error_code& ec) = 0;
   virtual std::size_t do_write(const_buffer from, coir::detail::deadline until,
                                std::error_code& ec) = 0;
+  /// As wait_readable(), until `until`. Sets or clears `ec`.
+  virtual bool do_wait_readable(coir::detail::deadline until, std::error_code& ec);
   /// Writes all parts, one behind the other; returns how many bytes went out before an error.
   virtual std::size_t do_write_parts(std::span<const const_buffer> parts,
                                      coir::detail::deadline until, std::error_code& ec) = 0;

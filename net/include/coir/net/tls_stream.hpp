@@ -117,6 +117,7 @@ class COIR_API tls_stream : public stream {
  private:
   std::size_t do_read(mutable_buffer into, coir::detail::deadline until,
                       std::error_code& ec) override;
+  bool do_wait_readable(coir::detail::deadline until, std::error_code& ec) override;
   std::size_t do_write(const_buffer from, coir::detail::deadline until,
                        std::error_code& ec) override;
   std::size_t do_write_parts(std::span<const const_buffer> parts, coir::detail::deadline until,
