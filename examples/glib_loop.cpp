@@ -6,13 +6,12 @@
 #include <coir/net.hpp>
 
 #include "common/command_line.hpp"
+#include "common/server.hpp"
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstdio>
-#include <string_view>
-#include <vector>
+#include <string>
 
 #include <glib.h>
 
@@ -21,10 +20,10 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr char usage[] =
-    "usage: glib_loop [--in-fiber] [TICKS]\n"
-    "\n"
-    "Serves echo on a free port of the loopback while GLib ticks, ten times a second, TICKS (10)\n"
-    "times. --in-fiber: GLib's loop runs in a fiber, instead of the fibers in the loop.\n";
+    "usage: glib_loop [options]\n"
+    "  --ticks N    how often GLib's timer ticks, every 100 ms (10)\n"
+    "  --in-fiber   GLib's loop runs in a fiber, instead of the fibers in the loop\n"
+    "Meanwhile it serves echo on a free port of the loopback. Prints the port once it listens.\n";
 
 /// How long GLib may wait, in its milliseconds; rounded up, so that a timer is due then.
 int glib_timeout(std::chrono::nanoseconds limit) {
@@ -82,8 +81,7 @@ gint poll_in_fiber(GPollFD* fds, guint count, gint timeout_ms) {
 
 gboolean tick(gpointer data) {
   int& left = *static_cast<int*>(data);
-  std::printf("tick, %zu fibers\n", coir::fiber_count());
-  std::fflush(stdout);
+  example::print_line("tick, " + std::to_string(coir::fiber_count()) + " fibers");
   if (--left > 0) return G_SOURCE_CONTINUE;
   g_main_loop_quit(loop);
   return G_SOURCE_REMOVE;
@@ -98,9 +96,7 @@ void echo(coir::net::stream& connection) {
 int run(bool in_fiber, int ticks) {
   coir::net::stream_server server(coir::net::address::ipv4_loopback(), echo);
   server.start();
-  std::printf("listening on %s (%s)\n", server.local_address().to_string().c_str(),
-              coir::backend());
-  std::fflush(stdout);
+  example::say_where(server.local_address());
 
   loop = g_main_loop_new(nullptr, FALSE);
   g_timeout_add(100, tick, &ticks);
@@ -113,7 +109,7 @@ int run(bool in_fiber, int ticks) {
   }
   g_main_loop_unref(loop);
   server.stop();
-  std::puts("bye");
+  example::print_line("bye");
   return 0;
 }
 
@@ -121,17 +117,10 @@ int run(bool in_fiber, int ticks) {
 
 int main(int argc, char** argv) {
   return example::run_main("glib_loop", usage, [&] {
-    const std::vector<std::string_view> arguments(argv + 1, argv + argc);
     bool in_fiber = false;
-    long ticks = 10;
-    for (const std::string_view each : arguments) {
-      if (each == "--help") return example::show_help(usage);
-      if (each == "--in-fiber") {
-        in_fiber = true;
-      } else {
-        ticks = example::number("TICKS", each, 1, 1'000'000);
-      }
-    }
-    return run(in_fiber, static_cast<int>(ticks));
+    int ticks = 10;
+    example::command_line line;
+    line.flag("in-fiber", in_fiber).number("ticks", ticks, 1, 1'000'000).parse(argc, argv);
+    return run(in_fiber, ticks);
   });
 }

@@ -17,7 +17,7 @@ def cpu_of_children():
 class GlibLoopTest(ExampleTest):
     def test_clients_are_served_between_the_ticks(self):
         for mode in MODES:
-            with self.subTest(mode=mode), Server("glib_loop", *mode, "15") as server:
+            with self.subTest(mode=mode), Server("glib_loop", *mode, "--ticks", "15") as server:
                 address = ("127.0.0.1", server.port)
                 clients = [socket.create_connection(address, PATIENCE_S) for _ in range(20)]
                 for turn in range(10):
@@ -36,7 +36,7 @@ class GlibLoopTest(ExampleTest):
         for mode in MODES:
             with self.subTest(mode=mode):
                 began, cpu_before = time.monotonic(), cpu_of_children()
-                self.assertEqual(run("glib_loop", *mode, "15").returncode, 0)
+                self.assertEqual(run("glib_loop", *mode, "--ticks", "15").returncode, 0)
                 cpu = cpu_of_children() - cpu_before
                 self.assertLess(cpu, 0.5 * (time.monotonic() - began))
 
