@@ -14,7 +14,7 @@ namespace coir::net {
 
 class stream;
 namespace http {
-class server_connection;
+class server_exchange;
 }  // namespace http
 
 /// The answer to a request: first the status and the header fields, then the body, either at once
@@ -60,7 +60,7 @@ class COIR_API http_response {
   stream& upgrade();
 
  private:
-  friend class http::server_connection;
+  friend class http::server_exchange;
 
   http_response() = default;
 
@@ -68,7 +68,7 @@ class COIR_API http_response {
   int status_ = 200;
   bool has_begun_ = false;
   bool is_complete_ = false;
-  http::server_connection* connection_ = nullptr;
+  http::server_exchange* exchange_ = nullptr;
 };
 
 }  // namespace coir::net
