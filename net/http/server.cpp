@@ -1,6 +1,8 @@
+#include "net/http/http2_connection.hpp"
 #include "net/http/server_connection.hpp"
 
 #include <coir/net/http_server.hpp>
+#include <coir/net/tls_stream.hpp>
 
 #include <atomic>
 #include <list>
@@ -11,6 +13,7 @@
 namespace coir::net {
 namespace {
 
+using http::http2_connection;
 using http::served_connection;
 using http::server_connection;
 using http::service;
@@ -51,10 +54,22 @@ class listed {
   open_connections::place place_;
 };
 
+bool has_agreed_on_http2(const stream& client) {
+  const auto* const tls = dynamic_cast<const tls_stream*>(&client);
+  return tls && tls->alpn() == "h2";
+}
+
+/// Serves one connection by the version that it speaks.
 void serve(stream& client, const address& peer, const service& with, open_connections& among) {
-  server_connection connection(client, peer, with);
-  const listed in(among, connection);
-  connection.serve();
+  server_connection first(client, peer, with);
+  {
+    const listed in(among, first);
+    const bool is_http2 = with.options.http2 && has_agreed_on_http2(client) ? true : first.serve();
+    if (!is_http2) return;
+  }
+  http2_connection second(client, peer, with);
+  const listed in(among, second);
+  second.serve(first.received().unread());
 }
 
 void check(const http_handler& handler, const http_options& how) {
@@ -64,6 +79,9 @@ void check(const http_handler& handler, const http_options& how) {
   if (how.header_bytes_max < shortest_head || how.header_bytes_max > longest_head ||
       how.target_bytes_max == 0 || how.header_fields_max == 0) {
     throw std::invalid_argument("the limits of an HTTP server's heads let no request pass, or any");
+  }
+  if (how.http2_streams_max == 0 || how.http2_streams_max > 10'000) {
+    throw std::invalid_argument("http2_streams_max of an HTTP server must be from 1 to 10000");
   }
 }
 

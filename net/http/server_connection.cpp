@@ -36,6 +36,9 @@ std::string_view digits(std::uint64_t value, char (&buffer)[24], int base = 10) 
   return {buffer, static_cast<std::size_t>(end - buffer)};
 }
 
+// What a client of HTTP/2 begins with (RFC 9113, section 3.4).
+constexpr std::string_view http2_preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
 }  // namespace
 
 /// The connection as the handler gets it after an upgrade: what was read too early comes first.
@@ -99,8 +102,26 @@ server_connection::~server_connection() {
   sender_.kill();
 }
 
-void server_connection::serve() {
+bool server_connection::serve() {
+  if (options_.http2) {
+    if (!await_request()) return false;
+    if (is_http2()) return true;
+  }
   while (serve_one()) {
+  }
+  return false;
+}
+
+/// True when the client begins as one of HTTP/2 does; reads on while that is undecided. What is not
+/// such a beginning is left to the reader of heads, and so is one that does not go on.
+bool server_connection::is_http2() {
+  client_.reads_expire_after(options_.header_timeout);
+  for (;;) {
+    const std::string_view begin = input_.unread().substr(0, http2_preface.size());
+    if (!http2_preface.starts_with(begin)) return false;
+    if (begin.size() == http2_preface.size()) return true;
+    std::error_code ec;
+    if (input_.fill(input_bytes_max(), ec) == 0) return false;
   }
 }
 

@@ -38,8 +38,11 @@ class server_connection final : public served_connection, private server_exchang
   server_connection(stream& client, const address& peer, const service& with);
   ~server_connection() override;
 
-  /// Serves until the connection ends, which is told to nobody; throws fiber_exit only.
-  void serve();
+  /// Serves until the connection ends, which is told to nobody; throws fiber_exit only. True when
+  /// the client speaks HTTP/2, and that is allowed: then nothing of it has been consumed.
+  bool serve();
+  /// What has been read of the client.
+  input& received() noexcept { return input_; }
   void end_if_idle() noexcept override;
 
  private:
@@ -51,6 +54,7 @@ class server_connection final : public served_connection, private server_exchang
   void send_part(const_buffer part) override;
   void send_end() override;
 
+  bool is_http2();
   bool serve_one();
   bool answer_one();
   bool await_request();

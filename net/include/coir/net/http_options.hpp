@@ -36,6 +36,15 @@ struct http_options {
   /// How long one write of the handler may take.
   std::chrono::milliseconds write_timeout{std::chrono::seconds(60)};
 
+  /// Clients may speak HTTP/2, too: over TLS those that have agreed on "h2", which tls_options::alpn
+  /// must offer ({"h2", "http/1.1"}), and without TLS those that know it beforehand. Handlers of one
+  /// connection's requests then run at the same time, each in a fiber of its own; so it is they that
+  /// stream_server::options::max_connections no longer bounds.
+  bool http2 = false;
+  /// How many requests of one connection of HTTP/2 are answered at the same time; more are refused,
+  /// and the client may repeat them. From 1 to 10000.
+  unsigned http2_streams_max = 100;
+
   /// Gets a line in the common log format, without its line end, after each request. It may be
   /// called by several workers at a time. Empty: nothing is told.
   std::function<void(std::string_view line)> access_log;
