@@ -1,0 +1,105 @@
+// HTTP/2 with clients that are not ours: curl, and h2load of nghttp2.
+#include "tests/net/server_support.hpp"
+#include "tests/net/tls_support.hpp"
+
+#include <coir/net/http_server.hpp>
+#include <coir/process.hpp>
+
+#include <fstream>
+#include <iterator>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace coir::net::test {
+namespace {
+
+std::string contents_of(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+/// A server over TLS, or without, and what a client needs to find it.
+class Http2Foreign : public testing::TestWithParam<bool> {
+ protected:
+  void SetUp() override {
+    const std::vector<unsigned char> bytes = pattern().take(5'000'000);
+    body_.assign(bytes.begin(), bytes.end());
+    std::ofstream(sent_path(), std::ios::binary) << body_;
+    std::ofstream(folder_ / "small") << body_.substr(0, 3000);
+    std::ofstream(folder_ / "ca.pem") << authority().certificate_pem;
+    how_.http.http2 = true;
+    how_.http.body_bytes_max = 1 << 24;
+    if (is_tls()) {
+      tls_options tls = server_options();
+      tls.alpn = {"h2", "http/1.1"};
+      how_.connections.wrap = serve_tls(tls_context::server(tls), patience);
+    }
+    server_.emplace(
+        address::ipv4_loopback(),
+        [this](http_request& request, http_response& response) { answer(request, response); },
+        how_);
+    server_->start();
+  }
+  void answer(http_request& request, http_response& response) {
+    versions_.push_back(request.version());
+    if (request.path() == "/big") return response.send(body_);
+    char buffer[10'000];
+    while (const std::size_t count = request.read_some(buffer)) response.write({buffer, count});
+  }
+
+  static bool is_tls() { return GetParam(); }
+  std::string sent_path() const { return folder_ / "sent"; }
+  std::string url(const std::string& path) const {
+    return (is_tls() ? "https://localhost:" : "http://localhost:") +
+           std::to_string(server_->local_address().port()) + path;
+  }
+  /// What curl makes of it, which must be the whole answer.
+  std::string curl(const std::string& version, std::vector<std::string> more) const {
+    std::vector<std::string> words = {
+        "curl",       "-q",       "--silent",     "--show-error",     "--fail",
+        "--max-time", "60",       "--cacert",     folder_ / "ca.pem", "--ipv4",
+        version,      "--output", folder_ / "got"};
+    words.insert(words.end(), more.begin(), more.end());
+    const process_result result =
+        run(words, {.output = child_stream::pipe(), .error = child_stream::pipe()});
+    EXPECT_TRUE(result.status.success()) << result.error;
+    return contents_of(folder_ / "got");
+  }
+  std::string http2() const { return is_tls() ? "--http2" : "--http2-prior-knowledge"; }
+
+  scratch_directory folder_;
+  std::string body_;
+  http_server::options how_;
+  std::vector<int> versions_;
+  std::optional<http_server> server_;
+};
+
+TEST_P(Http2Foreign, CurlGetsAndSendsMegabytes) {
+  EXPECT_TRUE(curl(http2(), {url("/big")}) == body_);
+  EXPECT_TRUE(curl(http2(), {"--data-binary", "@" + sent_path(), url("/echo")}) == body_);
+  EXPECT_TRUE(curl(http2(), {"--upload-file", sent_path(), url("/echo")}) == body_);
+  EXPECT_EQ(versions_, (std::vector{20, 20, 20}));
+}
+
+TEST_P(Http2Foreign, ClientsOfHttp1AreServedBesideThem) {
+  EXPECT_TRUE(curl("--http1.1", {url("/big")}) == body_);
+  EXPECT_EQ(versions_, std::vector{11});
+}
+
+TEST_P(Http2Foreign, AHundredStreamsAtATimeGetTheirAnswers) {
+  const process_result result =
+      run({"h2load", "--requests=2000", "--clients=2", "--max-concurrent-streams=100",
+           "--data=" + (folder_ / "small"), url("/echo")},
+          {.output = child_stream::pipe(), .error = child_stream::pipe()});
+  EXPECT_TRUE(result.status.success()) << result.error;
+  EXPECT_NE(result.output.find("2000 succeeded, 0 failed, 0 errored"), std::string::npos)
+      << result.output << result.error;
+  EXPECT_EQ(versions_, std::vector(2000, 20));
+}
+
+INSTANTIATE_TEST_SUITE_P(Over, Http2Foreign, testing::Bool(),
+                         [](const auto& of) { return of.param ? "Tls" : "Tcp"; });
+
+}  // namespace
+}  // namespace coir::net::test
