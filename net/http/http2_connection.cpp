@@ -27,7 +27,7 @@ constexpr std::int32_t connection_window = 1024 * 1024;
 constexpr std::size_t answer_head_bytes_max = 1024 * 1024;
 // Clients may well cancel all that they have asked for, but not all the time (CVE-2023-44487).
 constexpr unsigned resets_at_once = 500;
-constexpr unsigned resets_per_second = 50;
+constexpr unsigned resets_per_second = 30;
 // Settings, pings, priorities and empty parts of bodies; some send a ping with each few parts.
 constexpr unsigned idle_frames_at_once = 2000;
 constexpr unsigned idle_frames_per_second = 200;

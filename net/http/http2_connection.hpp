@@ -1,17 +1,18 @@
 /// One client's connection of HTTP/2 (RFC 9113), made of nghttp2's session.
 ///
-/// Terms: an exchange is one stream, with a request and its answer; the sender is the one fiber that
-/// writes to the client. Everything belongs to one worker: nothing here is locked, and nghttp2's
-/// callbacks never park.
-///  1. The connection's own fiber reads, whatever its streams do, and tells nghttp2, whose callbacks
-///     tell the exchanges. A request whose head is complete gets a fiber, which calls the handler.
-///  2. Whoever has something to send hands it to nghttp2 and sets `to_send`; the sender lets nghttp2
-///     put frames together until it has enough for a write. So what many streams have to say goes
-///     out together, and their bodies in turn.
+/// Terms: an exchange is one stream, with a request and its answer; the sender is the one fiber
+/// that writes to the client. Everything belongs to one worker: nothing here is locked, and
+/// nghttp2's callbacks never park.
+///  1. The connection's own fiber reads, whatever its streams do, and tells nghttp2, whose
+///     callbacks tell the exchanges. A request whose head is complete gets a fiber, which calls the
+///     handler.
+///  2. Whoever has something to send hands it to nghttp2 and sets `to_send`; the sender lets
+///     nghttp2 put frames together until it has enough for a write. So what many streams have to
+///     say goes out together, and their bodies in turn.
 ///  3. A stream's window opens when its handler reads, and the connection's when bytes have come: a
-///     handler that does not read stops its own stream only. What that may cost is the product of
-///     both limits of the settings below.
-///  4. A handler outlives its stream when the client resets it, so handlers are counted here and not
+///     handler that does not read stops its own stream only. What a connection may keep so is 64
+///     KiB for each of http2_streams_max streams.
+///  4. A handler outlives its stream when the client resets it, so handlers are counted and not
 ///     streams: there are never more than http2_streams_max. Resets, of both sides, and frames that
 ///     do nothing are allowed so often; a client that exceeds it is sent away. nghttp2 bounds the
 ///     rest: acknowledgements that the client does not read, settings, CONTINUATION frames.
@@ -19,6 +20,8 @@
 ///     time-outs. Without any, nothing but a request prolongs its idle time.
 ///  6. A stop is told to the client by GOAWAY, which names the last request that will be answered;
 ///     once that is done the connection ends.
+///  7. nghttp2 may speak of a stream whose exchange has gone: it knows exchanges by the stream's
+///     user data only, which their end takes away.
 ///
 /// Rejected: a lock around the session and writing by whoever has something to say, which makes one
 /// stream wait for another one's socket; a fiber for each connection only, with handlers that

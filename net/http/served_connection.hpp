@@ -33,8 +33,9 @@ class served_connection {
   explicit served_connection(stream& client) noexcept : client_(client) {}
   virtual ~served_connection() = default;
 
-  /// Lets the client read what has been sent before the connection ends: closing a socket that still
-  /// has something to read resets the connection, and the end of an answer may be lost by that.
+  /// Lets the client read what has been sent before the connection ends: closing a socket that
+  /// still has something to read resets the connection, and the end of an answer may be lost by
+  /// that.
   void linger();
 
   stream& client_;
