@@ -6,7 +6,6 @@
 #include <coir/process.hpp>
 
 #include <fstream>
-#include <iterator>
 #include <memory>
 #include <string>
 #include <vector>
@@ -14,22 +13,18 @@
 namespace coir::net::test {
 namespace {
 
-std::string contents_of(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-}
-
 /// A server over TLS, or without, and what a client needs to find it.
 class Http2Foreign : public testing::TestWithParam<bool> {
  protected:
   void SetUp() override {
-    const std::vector<unsigned char> bytes = pattern().take(5'000'000);
+    const std::vector<unsigned char> bytes = pattern().take(3'000'000);
     body_.assign(bytes.begin(), bytes.end());
     std::ofstream(sent_path(), std::ios::binary) << body_;
     std::ofstream(folder_ / "small") << body_.substr(0, 3000);
     std::ofstream(folder_ / "ca.pem") << authority().certificate_pem;
     how_.http.http2 = true;
     how_.http.body_bytes_max = 1 << 24;
+    how_.http.idle_timeout = idle_timeout;
     if (is_tls()) {
       tls_options tls = server_options();
       tls.alpn = {"h2", "http/1.1"};
@@ -43,11 +38,13 @@ class Http2Foreign : public testing::TestWithParam<bool> {
   }
   void answer(http_request& request, http_response& response) {
     versions_.push_back(request.version());
+    if (request.path() == "/slow") coir::sleep(3 * idle_timeout);
     if (request.path() == "/big") return response.send(body_);
     char buffer[10'000];
     while (const std::size_t count = request.read_some(buffer)) response.write({buffer, count});
   }
 
+  static constexpr auto idle_timeout = 100ms;
   static bool is_tls() { return GetParam(); }
   std::string sent_path() const { return folder_ / "sent"; }
   std::string url(const std::string& path) const {
@@ -64,7 +61,7 @@ class Http2Foreign : public testing::TestWithParam<bool> {
     const process_result result =
         run(words, {.output = child_stream::pipe(), .error = child_stream::pipe()});
     EXPECT_TRUE(result.status.success()) << result.error;
-    return contents_of(folder_ / "got");
+    return read_file(folder_ / "got");
   }
   std::string http2() const { return is_tls() ? "--http2" : "--http2-prior-knowledge"; }
 
@@ -85,6 +82,10 @@ TEST_P(Http2Foreign, CurlGetsAndSendsMegabytes) {
 TEST_P(Http2Foreign, ClientsOfHttp1AreServedBesideThem) {
   EXPECT_TRUE(curl("--http1.1", {url("/big")}) == body_);
   EXPECT_EQ(versions_, std::vector{11});
+}
+
+TEST_P(Http2Foreign, AConnectionThatWaitsForItsHandlerIsNotIdle) {
+  EXPECT_EQ(curl(http2(), {url("/slow"), url("/slow")}), "");
 }
 
 TEST_P(Http2Foreign, AHundredStreamsAtATimeGetTheirAnswers) {

@@ -335,6 +335,31 @@ TEST_F(Http2Server, AGracefulStopAnswersWhatWasAskedAndNothingElse) {
   EXPECT_EQ(stopping.get(), 0u);
 }
 
+TEST_F(Http2Server, AGracefulStopOfSeveralWorkersLosesNoAnswer) {
+  workers set(2);
+  how_.connections.on = &set;
+  serve([](http_request&, http_response& response) {
+    coir::sleep(5ms);
+    response.send("ok");
+  });
+  std::vector<std::unique_ptr<http2_client>> clients;
+  for (int i = 0; i < 8; ++i) {
+    clients.push_back(std::make_unique<http2_client>(server_->local_address()));
+    for (std::uint32_t stream = 1; stream < 101; stream += 2) clients.back()->say(get(stream, "/"));
+  }
+  for (const auto& each : clients) EXPECT_EQ(each->heard.answer(1).body, "ok");
+  auto stopping = spawn([&] { return server_->stop(patience); });
+  for (const auto& each : clients) {
+    EXPECT_EQ(each->heard.farewell(), NGHTTP2_NO_ERROR);
+    each->heard.take_all();
+    for (std::uint32_t stream = 1; stream <= each->heard.goaway_stream; stream += 2) {
+      EXPECT_EQ(each->heard.answers[stream].body, "ok") << stream;
+    }
+  }
+  EXPECT_EQ(stopping.get(), 0u);
+  server_.reset();
+}
+
 TEST_F(Http2Server, AStopWithoutGraceEndsTheHandlers) {
   event entered;
   bool is_ended = false;
