@@ -91,7 +91,7 @@ http2_exchange::http2_exchange(http2_line& line, std::int32_t stream, const addr
 http2_exchange::~http2_exchange() {
   nghttp2_session_set_stream_user_data(line_.session, id_, nullptr);
   if (!is_closed_) {
-    const bool is_answered = is_complete() && !is_lost_;
+    const bool is_answered = is_complete() && is_all_taken_ && !is_lost_;
     if (!is_answered || !is_body_complete_) {
       const std::uint32_t why = is_answered ? NGHTTP2_NO_ERROR
                                 : is_slow_  ? NGHTTP2_CANCEL
@@ -274,7 +274,12 @@ void http2_exchange::send_part(const_buffer part) {
   await_taken();
   struct take_back {
     http2_exchange& self;
-    ~take_back() { self.lent_ = {nullptr, 0}; }
+    ~take_back() {
+      if (self.lent_.size() == 0) return;
+      self.lent_ = {nullptr, 0};
+      self.is_ended_ = false;  // what has gone must not look like all
+      self.is_lost_ = true;
+    }
   } at_end{*this};
   lent_ = part;
   is_ended_ = is_last;

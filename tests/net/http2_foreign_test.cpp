@@ -1,4 +1,5 @@
 // HTTP/2 with clients that are not ours: curl, and h2load of nghttp2.
+#include "tests/net/http2_client.hpp"
 #include "tests/net/server_support.hpp"
 #include "tests/net/tls_support.hpp"
 
@@ -13,12 +14,19 @@
 namespace coir::net::test {
 namespace {
 
+/// Bytes of which no two stretches look alike; made once, since that takes a while.
+const std::string& some_megabytes() {
+  static const std::string made = [] {
+    const std::vector<unsigned char> bytes = pattern().take(3'000'000);
+    return std::string(bytes.begin(), bytes.end());
+  }();
+  return made;
+}
+
 /// A server over TLS, or without, and what a client needs to find it.
 class Http2Foreign : public testing::TestWithParam<bool> {
  protected:
   void SetUp() override {
-    const std::vector<unsigned char> bytes = pattern().take(3'000'000);
-    body_.assign(bytes.begin(), bytes.end());
     std::ofstream(sent_path(), std::ios::binary) << body_;
     std::ofstream(folder_ / "small") << body_.substr(0, 3000);
     std::ofstream(folder_ / "ca.pem") << authority().certificate_pem;
@@ -66,7 +74,7 @@ class Http2Foreign : public testing::TestWithParam<bool> {
   std::string http2() const { return is_tls() ? "--http2" : "--http2-prior-knowledge"; }
 
   scratch_directory folder_;
-  std::string body_;
+  const std::string& body_ = some_megabytes();
   http_server::options how_;
   std::vector<int> versions_;
   std::optional<http_server> server_;
@@ -97,6 +105,21 @@ TEST_P(Http2Foreign, AHundredStreamsAtATimeGetTheirAnswers) {
   EXPECT_NE(result.output.find("2000 succeeded, 0 failed, 0 errored"), std::string::npos)
       << result.output << result.error;
   EXPECT_EQ(versions_, std::vector(2000, 20));
+}
+
+/// Agrees on HTTP/2 by ALPN, and speaks something else.
+TEST_P(Http2Foreign, AClientThatDoesNotSpeakWhatItHasAgreedOnIsSentAway) {
+  if (!is_tls()) GTEST_SKIP() << "without TLS nothing is agreed on";
+  tls_options how = client_options();
+  how.alpn = {"h2"};
+  tls_stream client = tls_stream::connect("localhost", server_->local_address().port(),
+                                          tls_context::client(how), patience);
+  EXPECT_EQ(client.alpn(), "h2");
+  client.expires_after(patience);
+  client.write_all("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  http2_listener heard(client);
+  EXPECT_EQ(heard.farewell(), NGHTTP2_PROTOCOL_ERROR);
+  EXPECT_TRUE(versions_.empty());
 }
 
 INSTANTIATE_TEST_SUITE_P(Over, Http2Foreign, testing::Bool(),

@@ -131,8 +131,8 @@ def exports(package):
 
 
 def headers(package):
-    """Each public header compiles alone and twice, and none mentions liburing, nghttp2 or OpenSSL, or
-    Boost but for those that are made for it."""
+    """Each public header compiles alone and twice, and none mentions liburing, nghttp2 or OpenSSL,
+    or Boost but for those that are made for it."""
     every = sorted(package.include.rglob("*.hpp")) + sorted(package.include.rglob("*.h"))
     expect(every, "no headers were installed")
     for header in every:
