@@ -20,3 +20,6 @@ set(COIR_LIBURING_STATIC coir::liburing)
 # Name look-ups without threads. c-ares makes its socket calls through functions of ours, so it may
 # be a shared library.
 pkg_check_modules(CARES REQUIRED libcares>=1.18)
+
+# HTTP/2's frames and states. It makes no system calls.
+pkg_check_modules(NGHTTP2 REQUIRED libnghttp2>=1.52)

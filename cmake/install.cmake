@@ -44,7 +44,7 @@ coir_install_pc(coir coir "${PROJECT_DESCRIPTION}" ""
   "-l:libboost_context.a -l:liburing.a -pthread")
 # Not Requires.private: that would ask for OpenSSL's headers where only the shared library is used.
 coir_install_pc(coir-net coir_net "Sockets for coir's fibers" "coir = ${PROJECT_VERSION}"
-  "-lcares -lssl -lcrypto")
+  "-lcares -lnghttp2 -lssl -lcrypto")
 
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME libcoir-dev)
@@ -55,5 +55,5 @@ set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS_PRIVATE_DIRS ${CMAKE_LIBRARY_OUTPUT_DIRECTORY})
 set(CPACK_DEBIAN_PACKAGE_SECTION libdevel)
 set(CPACK_DEBIAN_PACKAGE_SUGGESTS
-  "libboost-context1.81-dev, libc-ares-dev, liburing-dev, libssl-dev")
+  "libboost-context1.81-dev, libc-ares-dev, libnghttp2-dev, liburing-dev, libssl-dev")
 include(CPack)

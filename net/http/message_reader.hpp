@@ -2,6 +2,7 @@
 #pragma once
 
 #include "net/http/message_parser.hpp"
+#include "net/http/request_head.hpp"
 
 #include <coir/net/http_options.hpp>
 #include <coir/net/http_request.hpp>
@@ -54,15 +55,12 @@ class message_reader : private message_parser<true> {
 
   void step(input& from);
   void refuse(int status, error_code& ec);
-  void check_host(error_code& ec);
-  void take_target(error_code& ec);
   static int status_of(const error_code& ec) noexcept;
 
-  http_request& request_;
+  const http_request& request_;
+  request_head head_;
   const http_options& limits_;
   std::size_t head_bytes_ = 0;
-  std::size_t fields_ = 0;
-  std::size_t hosts_ = 0;
   int status_ = 0;
 };
 

@@ -1,4 +1,4 @@
-#include "net/http/server_connection.hpp"
+#include "net/http/server_exchange.hpp"
 
 #include <coir/net/http_error.hpp>
 #include <coir/net/http_request.hpp>
@@ -21,7 +21,7 @@ std::string_view http_request::path_value(std::string_view name) const noexcept 
   return {};
 }
 
-std::size_t http_request::read_some(mutable_buffer into) { return connection_->read_body(into); }
+std::size_t http_request::read_some(mutable_buffer into) { return exchange_->read_body(into); }
 
 std::string http_request::read_body() {
   constexpr std::size_t step = 16 * 1024;

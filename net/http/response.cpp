@@ -1,4 +1,4 @@
-#include "net/http/server_connection.hpp"
+#include "net/http/server_exchange.hpp"
 
 #include <coir/net/http_response.hpp>
 
@@ -16,15 +16,15 @@ void http_response::set_status(int status) {
   status_ = status;
 }
 
-void http_response::send(const_buffer body) { connection_->send(body); }
+void http_response::send(const_buffer body) { exchange_->send(body); }
 
 void http_response::send(std::string_view content_type, const_buffer body) {
   headers_.set("Content-Type", content_type);
-  connection_->send(body);
+  exchange_->send(body);
 }
 
-void http_response::write(const_buffer part) { connection_->write(part); }
+void http_response::write(const_buffer part) { exchange_->write(part); }
 
-stream& http_response::upgrade() { return connection_->upgrade(); }
+stream& http_response::upgrade() { return exchange_->upgrade(); }
 
 }  // namespace coir::net

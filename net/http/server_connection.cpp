@@ -22,11 +22,8 @@
 namespace coir::net::http {
 namespace {
 
-// A body that fits goes out with its head, copied: one system call and one buffer are cheaper.
-constexpr std::size_t joined_bytes_max = 16 * 1024;
 // What is read and thrown away, so that the connection can go on or the client reads the answer.
 constexpr std::uint64_t drained_bytes_max = 256 * 1024;
-constexpr std::chrono::seconds linger_time{2};
 constexpr std::size_t smallest_input = 4096;
 // An answer waits no longer for the next ones, however many have been asked for: handlers that
 // compute for long answer one by one.
@@ -39,15 +36,8 @@ std::string_view digits(std::uint64_t value, char (&buffer)[24], int base = 10) 
   return {buffer, static_cast<std::size_t>(end - buffer)};
 }
 
-/// For a log: a client must not be able to end the quotes around it.
-std::string quoted(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    if (c == '"' || c == '\\') out += '\\';
-    out += c;
-  }
-  return out;
-}
+// What a client of HTTP/2 begins with (RFC 9113, section 3.4).
+constexpr std::string_view http2_preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 }  // namespace
 
@@ -100,18 +90,11 @@ class server_connection::upgraded_stream final : public stream {
   stream& client_;
 };
 
-server_connection::server_connection(stream& client, const address& peer,
-                                     const http_handler& handler, const http_options& options,
-                                     const std::atomic<bool>& is_stopping)
-    : client_(client),
-      handler_(handler),
-      options_(options),
-      is_stopping_(is_stopping),
-      input_(client) {
-  request_.peer_ = peer;
-  request_.connection_ = this;
-  response_.connection_ = this;
-}
+server_connection::server_connection(stream& client, const address& peer, const service& with)
+    : served_connection(client),
+      server_exchange(peer, with.handler, with.options),
+      is_stopping_(with.is_stopping),
+      input_(client) {}
 
 server_connection::~server_connection() {
   if (!sender_.valid() || sender_.ready()) return;
@@ -119,56 +102,63 @@ server_connection::~server_connection() {
   sender_.kill();
 }
 
-void server_connection::serve() {
+bool server_connection::serve() {
+  if (options_.http2) {
+    if (!await_request()) return false;
+    if (is_http2()) return true;
+  }
   while (serve_one()) {
+  }
+  return false;
+}
+
+/// True when the client begins as one of HTTP/2 does; reads on while that is undecided. What is not
+/// such a beginning is left to the reader of heads, and so is one that does not go on.
+bool server_connection::is_http2() {
+  client_.reads_expire_after(options_.header_timeout);
+  for (;;) {
+    const std::string_view begin = input_.unread().substr(0, http2_preface.size());
+    if (!http2_preface.starts_with(begin)) return false;
+    if (begin.size() == http2_preface.size()) return true;
+    std::error_code ec;
+    if (input_.fill(input_bytes_max(), ec) == 0) return false;
   }
 }
 
 /// Serves the next request; false when the connection is to end.
 bool server_connection::serve_one() {
   reset();
+  reader_.emplace(request_, options_);
+  must_continue_ = false;
   if (!await_request()) return false;
   try {
     if (answer_one()) return true;
   } catch (const std::system_error&) {  // of sending, outside the handler: the client is gone
     is_lost_ = true;
   }
-  if (options_.access_log) log();
-  if (!is_lost_ && !upgraded_) linger();
+  log();
+  const bool is_all_read = reader_->is_complete() && input_.unread().empty();
+  if (!is_lost_ && !upgraded_ && !is_all_read) linger();
   return false;
 }
 
 bool server_connection::answer_one() {
   if (!read_head()) return false;
-  if (request_.headers_.contains("Expect")) {
-    must_continue_ = equal_ignoring_case(request_.headers_.get("Expect"), "100-continue");
+  const http_headers& headers = request_.headers();
+  if (headers.contains("Expect")) {
+    must_continue_ = equal_ignoring_case(headers.get("Expect"), "100-continue");
     if (!must_continue_) {
       is_kept_ = false;
       answer(417, http_reason(417));
       return false;
     }
-    must_continue_ = request_.has_body_ && request_.version_ >= 11;
+    must_continue_ = request_.has_body() && request_.version() >= 11;
   }
   call_handler();
   complete();
   if (is_lost_ || upgraded_ || !is_kept_ || !drain_body()) return false;
-  if (options_.access_log) log();
+  log();
   return true;
-}
-
-void server_connection::reset() {
-  request_.method_.clear();
-  request_.target_.clear();
-  request_.headers_.clear();
-  request_.path_values_.clear();
-  response_.headers_.clear();
-  response_.status_ = 200;
-  response_.has_begun_ = response_.is_complete_ = false;
-  reader_.emplace(request_, options_);
-  framing_ = framing::none;
-  body_left_ = body_written_ = body_received_ = 0;
-  body_begin_ = 0;
-  must_continue_ = false;
 }
 
 /// True when at least one byte of a request is there.
@@ -217,71 +207,6 @@ bool server_connection::read_head() {
   return true;
 }
 
-void server_connection::call_handler() {
-  try {
-    handler_(request_, response_);
-  } catch (const fiber_exit&) {
-    throw;
-  } catch (const http_error& e) {
-    if (is_lost_ || response_.has_begun_) {
-      is_lost_ = true;
-    } else {
-      answer(e.status(), e.what());
-    }
-  } catch (...) {
-    handler_failed();
-  }
-}
-
-/// In a catch block: something was thrown that says nothing about HTTP.
-void server_connection::handler_failed() {
-  if (is_lost_) return;  // it is the consequence of a client that went away
-  if (options_.on_error) {
-    options_.on_error(request_, std::current_exception());
-  } else {
-    std::string why = "something that is no std::exception";
-    try {
-      throw;
-    } catch (const std::exception& e) {
-      why = e.what();
-    } catch (...) {
-    }
-    std::fprintf(stderr, "coir: the handler of %s %s failed: %s\n", request_.method_.c_str(),
-                 request_.target_.c_str(), why.c_str());
-  }
-  if (response_.has_begun_) {
-    is_lost_ = true;
-  } else {
-    answer(500, http_reason(500));
-  }
-}
-
-/// Answers with a line of text; keeps other fields that the handler has set.
-void server_connection::answer(int status, std::string_view text) {
-  response_.status_ = status;
-  for (const char* name : {"Content-Length", "Content-Encoding", "ETag", "Last-Modified"}) {
-    response_.headers_.remove(name);
-  }
-  response_.headers_.set("Content-Type", "text/plain; charset=utf-8");
-  send(std::string(text) + '\n');
-}
-
-/// Does what the handler left undone.
-void server_connection::complete() {
-  if (is_lost_ || upgraded_ || response_.is_complete_) return;
-  if (!response_.has_begun_) {
-    if (!response_.headers_.contains("Content-Length")) return send({nullptr, 0});
-    begin_answer_by_headers();
-    send_out({nullptr, 0});
-  }
-  response_.is_complete_ = true;
-  if (framing_ == framing::chunked) {
-    out_ += "0\r\n\r\n";
-    send_out({nullptr, 0});
-  }
-  is_lost_ = framing_ == framing::length && body_left_ != 0;
-}
-
 /// Reads what the handler has left of the body; false when that is too much.
 bool server_connection::drain_body() {
   if (must_continue_ && !reader_->is_complete()) return false;
@@ -296,38 +221,6 @@ bool server_connection::drain_body() {
     return false;
   }
   return true;
-}
-
-/// Lets the client read the answer before the connection ends: closing a socket that still has
-/// something to read resets the connection, and the answer may be lost by that.
-void server_connection::linger() {
-  if (reader_->is_complete() && input_.unread().empty()) return;
-  std::error_code ec;
-  client_.shutdown(direction::write, ec);
-  client_.reads_expire_after(linger_time);
-  char thrown_away[4096];
-  for (std::uint64_t bytes = 0; !ec && bytes < drained_bytes_max;) {
-    const std::size_t count = client_.read_some(thrown_away, ec);
-    if (count == 0) break;
-    bytes += count;
-  }
-}
-
-void server_connection::log() const {
-  char buffer[24];
-  std::string line = request_.peer_.host();
-  if (line.empty()) line = '-';
-  line.append(" - - [").append(log_time_now()).append("] \"");
-  if (request_.target_.empty()) {
-    line += '-';
-  } else {
-    line.append(quoted(request_.method_)).append(" ").append(quoted(request_.target_));
-    line.append(request_.version_ >= 11 ? " HTTP/1.1" : " HTTP/1.0");
-  }
-  line.append("\" ").append(digits(static_cast<unsigned>(response_.status_), buffer));
-  line += ' ';
-  line.append(body_written_ == 0 ? std::string_view("-") : digits(body_written_, buffer));
-  options_.access_log(line);
 }
 
 std::size_t server_connection::read_body(mutable_buffer into) {
@@ -370,48 +263,25 @@ std::size_t server_connection::fill_with_body(mutable_buffer into) {
   return left != 0 ? count : 0;
 }
 
-std::chrono::nanoseconds server_connection::body_time_left() {
-  const coir::detail::deadline now = coir::detail::now_ns();
-  if (body_begin_ == 0) body_begin_ = now;
-  const std::uint64_t rate = std::max<std::uint64_t>(options_.body_bytes_per_second_min, 1);
-  const std::chrono::nanoseconds earned = std::chrono::seconds(body_received_ / rate);
-  return options_.body_timeout + earned - std::chrono::nanoseconds(now - body_begin_);
-}
-
 void server_connection::body_failed(int status, const char* why) {
   is_kept_ = false;
   throw http_error(status, why);
 }
 
 void server_connection::continue_once() {
-  if (!std::exchange(must_continue_, false) || response_.has_begun_) return;
+  if (!std::exchange(must_continue_, false) || response_.has_begun()) return;
   out_ += interim_answer;
   send_out({nullptr, 0});
 }
 
-void server_connection::send(const_buffer body) {
-  if (response_.has_begun_) throw std::logic_error("the answer to this request has begun already");
-  response_.headers_.remove("Content-Length");
-  begin_answer(may_have_body() ? framing::length : framing::none, body.size());
-  response_.is_complete_ = true;
-  body_left_ = 0;
-  if (framing_ == framing::none) body = {nullptr, 0};
-  body_written_ = body.size();
-  send_out(body);
+void server_connection::send_head(std::uint64_t length) {
+  is_chunked_ = framing_ == framing::parts && request_.version() >= 11;
+  is_kept_ = can_be_kept();
+  append_head(length);
 }
 
-void server_connection::write(const_buffer part) {
-  if (response_.is_complete_) throw std::logic_error("the answer to this request is complete");
-  if (!response_.has_begun_) begin_answer_by_headers();
-  if (framing_ == framing::none) return send_out({nullptr, 0});
-  body_written_ += part.size();
-  if (framing_ == framing::length) {
-    if (part.size() > body_left_) {
-      throw std::logic_error("more is written than the Content-Length says");
-    }
-    body_left_ -= part.size();
-  }
-  if (framing_ != framing::chunked || part.size() == 0) return send_out(part);
+void server_connection::send_part(const_buffer part) {
+  if (!is_chunked_ || part.size() == 0) return send_out(part);
   char buffer[24];
   out_.append(digits(part.size(), buffer, 16)).append("\r\n");
   if (part.size() <= joined_bytes_max) {
@@ -421,11 +291,14 @@ void server_connection::write(const_buffer part) {
   send_now(part, "\r\n");
 }
 
+void server_connection::send_end() {
+  if (!is_chunked_) return;
+  out_ += "0\r\n\r\n";
+  send_out({nullptr, 0});
+}
+
 stream& server_connection::upgrade() {
-  if (response_.has_begun_) throw std::logic_error("the answer to this request has begun already");
-  response_.status_ = 101;
-  begin_answer(framing::none, 0);
-  response_.is_complete_ = true;
+  begin_upgrade();
   is_kept_ = false;
   send_out({nullptr, 0});
   client_.expires_never();
@@ -433,61 +306,33 @@ stream& server_connection::upgrade() {
   return *upgraded_;
 }
 
-/// False where the answer ends with its head, whatever that says.
-bool server_connection::may_have_body() const noexcept {
-  return request_.method_ != "HEAD" && response_.status_ != 204 && response_.status_ != 304;
-}
-
-/// Sends the head of an answer whose body comes in parts.
-void server_connection::begin_answer_by_headers() {
-  if (response_.headers_.contains("Content-Length")) {
-    const std::string_view said = response_.headers_.get("Content-Length");
-    const auto length = whole_number(said);
-    if (!length) {
-      throw std::logic_error("the Content-Length of the answer is no number: " + std::string(said));
-    }
-    return begin_answer(may_have_body() ? framing::length : framing::none, *length);
-  }
-  if (!may_have_body()) return begin_answer(framing::none, 0);
-  begin_answer(request_.version_ >= 11 ? framing::chunked : framing::connection, 0);
-}
-
-/// Decides how the answer goes out, and puts its head into out_.
-void server_connection::begin_answer(framing how, std::uint64_t length) {
-  framing_ = how;
-  body_left_ = length;
-  is_kept_ = can_be_kept();
-  append_head(length);
-  response_.has_begun_ = true;
-}
-
-bool server_connection::can_be_kept() const {
+bool server_connection::can_be_kept() {
   const bool rest_is_short =
       reader_->is_complete() || (!must_continue_ && reader_->bytes_left() <= drained_bytes_max);
-  return is_kept_ && framing_ != framing::connection && reader_->status() == 0 &&
+  return is_kept_ && (is_chunked_ || framing_ != framing::parts) && reader_->status() == 0 &&
          reader_->allows_another() && rest_is_short &&
          !is_stopping_.load(std::memory_order_relaxed) &&
-         !response_.headers_.has_token("Connection", "close");
+         !response_.headers().has_token("Connection", "close");
 }
 
 void server_connection::append_head(std::uint64_t length) {
   char buffer[24];
-  http_headers& headers = response_.headers_;
-  out_.append("HTTP/1.1 ").append(digits(static_cast<unsigned>(response_.status_), buffer));
-  out_.append(" ").append(http_reason(response_.status_)).append("\r\n");
+  http_headers& headers = response_.headers();
+  out_.append("HTTP/1.1 ").append(digits(static_cast<unsigned>(response_.status()), buffer));
+  out_.append(" ").append(http_reason(response_.status())).append("\r\n");
   if (!headers.contains("Date")) out_.append("Date: ").append(date_now()).append("\r\n");
   headers.remove("Transfer-Encoding");
-  if (response_.status_ != 101) headers.remove("Connection");
+  if (response_.status() != 101) headers.remove("Connection");
   headers.append_to(out_);
-  const bool tells_length = framing_ == framing::length || request_.method_ == "HEAD";
-  if (framing_ == framing::chunked) {
+  const bool tells_length = framing_ == framing::length || request_.method() == "HEAD";
+  if (is_chunked_) {
     out_ += "Transfer-Encoding: chunked\r\n";
   } else if (tells_length && !headers.contains("Content-Length")) {
     out_.append("Content-Length: ").append(digits(length, buffer)).append("\r\n");
   }
-  if (response_.status_ != 101) {
+  if (response_.status() != 101) {
     if (!is_kept_) out_ += "Connection: close\r\n";
-    if (is_kept_ && request_.version_ < 11) out_ += "Connection: keep-alive\r\n";
+    if (is_kept_ && request_.version() < 11) out_ += "Connection: keep-alive\r\n";
   }
   out_ += "\r\n";
 }
@@ -501,7 +346,7 @@ void server_connection::send_out(const_buffer body) {
 
 /// True when this request is done with and the next one has begun to come.
 bool server_connection::may_be_held() const {
-  return response_.is_complete_ && is_kept_ && reader_->is_complete() && !input_.unread().empty() &&
+  return is_complete() && is_kept_ && reader_->is_complete() && !input_.unread().empty() &&
          out_.size() <= joined_bytes_max;
 }
 
@@ -560,9 +405,7 @@ void server_connection::send_now(const_buffer body, std::string_view end) {
 }
 
 void server_connection::expect_sent(const std::error_code& ec) {
-  if (!ec) return;
-  is_lost_ = true;
-  detail::throw_error(ec, "answer " + request_.peer_.to_string());
+  if (ec) lose(ec);
 }
 
 }  // namespace coir::net::http

@@ -1,4 +1,5 @@
-// A client's side of an HTTP connection: requests, bodies, pipelines, in pieces of any size.
+// A client's side of an HTTP connection: requests, bodies, pipelines, in pieces of any size; frames
+// when it begins as one of HTTP/2 does.
 //
 // The first byte says how large the pieces are. Checked beside crashes: whatever is sent, each
 // answer is an HTTP answer, no more answers go out than there were requests, and a handler never
@@ -86,6 +87,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     made.target_bytes_max = 512;
     made.header_fields_max = 20;
     made.body_bytes_max = 4096;
+    made.http2 = true;
     made.on_error = [](const net::http_request&, std::exception_ptr) { std::abort(); };
     return made;
   }();
@@ -100,7 +102,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       },
       how);
   const std::string& out = client.written();
-  demand(out.empty() || out.starts_with("HTTP/1.1 "));
-  demand(requests <= size / (sizeof "G / HTTP/1.0\r\n\r\n" - 1));
+  const bool is_http2 = out.size() > 3 && out[3] == '\4';  // the server's settings
+  demand(out.empty() || is_http2 || out.starts_with("HTTP/1.1 "));
+  constexpr std::size_t shortest_line = sizeof "G / HTTP/1.0\r\n\r\n" - 1;
+  constexpr std::size_t shortest_frame = 9 + 4;  // a method, scheme, path and host of one byte each
+  demand(requests <= size / (is_http2 ? shortest_frame : shortest_line));
   return 0;
 }

@@ -131,14 +131,14 @@ def exports(package):
 
 
 def headers(package):
-    """Each public header compiles alone and twice, and none mentions liburing or OpenSSL, or Boost
-    but for those that are made for it."""
+    """Each public header compiles alone and twice, and none mentions liburing, nghttp2 or OpenSSL,
+    or Boost but for those that are made for it."""
     every = sorted(package.include.rglob("*.hpp")) + sorted(package.include.rglob("*.h"))
     expect(every, "no headers were installed")
     for header in every:
         text = header.read_text(encoding="utf-8").lower()
         is_for_boost = header.name in HEADERS_FOR_BOOST
-        ours = ("liburing", "<openssl/")
+        ours = ("liburing", "nghttp2", "<openssl/")
         for word in ours if is_for_boost else ("boost", *ours):
             expect(word not in text, f"{header} mentions {word}")
         run(package.compiler, "-std=c++20", "-Wall", "-Wextra", "-Wshadow", "-Werror",

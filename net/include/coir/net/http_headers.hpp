@@ -13,7 +13,7 @@
 namespace coir::net {
 namespace http {
 class answer_reader;
-class message_reader;
+class request_head;
 }  // namespace http
 
 /// The header fields of a message, in their order; names are compared without regard to case. Owns
@@ -89,7 +89,7 @@ class COIR_API http_headers {
 
  private:
   friend class http::answer_reader;
-  friend class http::message_reader;
+  friend class http::request_head;
 
   struct place {  ///< of a field in text_: the value follows the name
     std::uint32_t begin;

@@ -18,8 +18,8 @@
 
 namespace coir::net {
 namespace http {
-class server_connection;
-class message_reader;
+class request_head;
+class server_exchange;
 }  // namespace http
 
 /// A request that a server has received: its head, and the way to its body. Belongs to the server;
@@ -31,7 +31,7 @@ class COIR_API http_request {
 
   /// "GET". Methods are compared with regard to case.
   std::string_view method() const noexcept { return method_; }
-  /// What stood in the request line, as the client sent it: "/a%20b?c=d".
+  /// The path with the query, as the client sent it: "/a%20b?c=d".
   std::string_view target() const noexcept { return target_; }
   /// The decoded path in its normal form, without "." and "..": "/a b". "*" for the target "*".
   std::string_view path() const noexcept { return path_; }
@@ -40,7 +40,7 @@ class COIR_API http_request {
   /// The value of a name of the query, decoded; nothing when the query has no such name. Throws
   /// http_error 400 when the query is not encoded rightly.
   std::optional<std::string> query_value(std::string_view name) const;
-  /// 10 or 11, for HTTP/1.0 and HTTP/1.1.
+  /// 10, 11 or 20, for HTTP/1.0, HTTP/1.1 and HTTP/2.
   int version() const noexcept { return version_; }
   /// The header fields.
   const http_headers& headers() const noexcept { return headers_; }
@@ -65,8 +65,8 @@ class COIR_API http_request {
   std::string read_body();
 
  private:
-  friend class http::server_connection;
-  friend class http::message_reader;
+  friend class http::request_head;
+  friend class http::server_exchange;
   friend class http_router;
 
   http_request() = default;
@@ -83,7 +83,7 @@ class COIR_API http_request {
   address peer_;
   int version_ = 11;
   bool has_body_ = false;
-  http::server_connection* connection_ = nullptr;
+  http::server_exchange* exchange_ = nullptr;
 };
 
 }  // namespace coir::net

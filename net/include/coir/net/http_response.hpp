@@ -14,7 +14,7 @@ namespace coir::net {
 
 class stream;
 namespace http {
-class server_connection;
+class server_exchange;
 }  // namespace http
 
 /// The answer to a request: first the status and the header fields, then the body, either at once
@@ -23,9 +23,9 @@ class server_connection;
 /// handler returns, and to be used by one fiber of its worker at a time.
 ///
 /// Date, Content-Length, Transfer-Encoding and Connection are the server's: it adds what is
-/// missing. Answers to HEAD, and 204 and 304, lose their body on the way. The short answers to
-/// requests that came together may go out together: no later than when the handler of a next one
-/// waits for anything.
+/// missing, and leaves out what HTTP/2 has no use for. Answers to HEAD, and 204 and 304, lose their
+/// body on the way. The short answers to requests that came together may go out together: no later
+/// than when the handler of a next one waits for anything.
 class COIR_API http_response {
  public:
   http_response(const http_response&) = delete;
@@ -49,18 +49,18 @@ class COIR_API http_response {
   /// The same with its kind: `send("application/json", text)`.
   void send(std::string_view content_type, const_buffer body);
   /// Appends to the body; parks while the client is slow. The first call sends the head. Without a
-  /// Content-Length the body goes out in chunks (to a client of HTTP/1.0: until the connection
-  /// ends). An empty part sends the head only. Throws std::logic_error after send(), and when more
-  /// is written than the Content-Length says; else what send does.
+  /// Content-Length the body goes out in chunks (HTTP/1.0: until the connection ends; HTTP/2: until
+  /// the stream does). An empty part sends the head only. Throws std::logic_error after send(), and
+  /// when more is written than the Content-Length says; else what send does.
   void write(const_buffer part);
 
   /// Answers with 101 and the fields of headers(), and hands the connection over: the handler reads
   /// and writes it until it returns, when it is closed. What the client has sent already comes
-  /// first. Throws what send does.
+  /// first. Throws what send does, and http_error 501 over HTTP/2, which hands nothing over.
   stream& upgrade();
 
  private:
-  friend class http::server_connection;
+  friend class http::server_exchange;
 
   http_response() = default;
 
@@ -68,7 +68,7 @@ class COIR_API http_response {
   int status_ = 200;
   bool has_begun_ = false;
   bool is_complete_ = false;
-  http::server_connection* connection_ = nullptr;
+  http::server_exchange* exchange_ = nullptr;
 };
 
 }  // namespace coir::net

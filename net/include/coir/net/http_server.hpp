@@ -13,10 +13,10 @@
 
 namespace coir::net {
 
-/// Serves HTTP/1.1 and 1.0: a stream_server, which see for addresses, workers, limits of
-/// connections, TLS (options::connections.wrap) and threads, whose handler speaks HTTP. Each
-/// connection has a fiber, which serves its requests one after another: kept alive and pipelined
-/// ones, bodies of a length or in chunks, and 100-continue.
+/// Serves HTTP/1.1 and 1.0, and HTTP/2 with http_options::http2: a stream_server, which see for
+/// addresses, workers, limits of connections, TLS (options::connections.wrap) and threads, whose
+/// handler speaks HTTP. Each connection has a fiber, which serves its requests one after another:
+/// kept alive and pipelined ones, bodies of a length or in chunks, and 100-continue.
 ///
 ///     net::http_server server(
 ///         net::address::ipv4_any(8000), [](net::http_request& asked, net::http_response& answer) {
@@ -26,6 +26,11 @@ namespace coir::net {
 ///
 /// What cannot be understood, is too long or comes too slowly is answered with the status that says
 /// so (400, 408, 413, 414, 417, 431, 501, 505), and ends the connection.
+///
+/// Over HTTP/2 each request has a fiber, and ends its own stream only. What is no HTTP/2 ends the
+/// stream or the connection as RFC 9113 says; so do more resets, pings and the like than a client
+/// needs. The handlers of streams are none that may stop or destroy their own server as
+/// stream_server says: they spawn a fiber for that.
 class COIR_API http_server {
  public:
   /// How to serve.
@@ -51,7 +56,7 @@ class COIR_API http_server {
   /// As stream_server::serve_forever.
   void serve_forever();
   /// As stream_server::stop; connections that wait for a next request end at once, and those that
-  /// are being answered are told that it is the last answer.
+  /// are being answered are told that it is the last answer, or (HTTP/2) which are the last.
   std::size_t stop(time_limit grace = std::chrono::seconds(0));
 
   /// As stream_server::is_running.
