@@ -80,7 +80,7 @@ net::http_headers end_to_end(const net::http_headers& from) {
 
 /// Asks for another protocol, as WebSockets do, or agrees to it, if `from` does.
 void copy_upgrade(const net::http_headers& from, net::http_headers& to) {
-  if (!from.has_token("Connection", "upgrade")) return;
+  if (!from.has_token("Connection", "upgrade") || !from.contains("Upgrade")) return;
   to.set("Connection", "Upgrade");
   to.set("Upgrade", from.get("Upgrade"));
 }

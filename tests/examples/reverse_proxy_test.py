@@ -17,7 +17,7 @@ from driver import PATIENCE_S, ExampleTest, Server, main, run
 from nginx import PROGRAM, Nginx
 from websocket_echo_test import BINARY, CLOSE, TEXT, WebSocket
 
-LARGE = 20_000_000
+LARGE = 10_000_000
 LAST_CHUNK = b"0\r\n\r\n"
 SERVER = """
     dav_methods PUT; add_header X-Connection $connection;
