@@ -43,8 +43,8 @@ constexpr char usage[] =
     "A request that can safely be sent twice, or that has not been sent at all, goes to the next\n"
     "server when one cannot be reached; without any left the answer is 502, and 504 when a server\n"
     "is silent for too long. A request goes out as a whole before its answer is taken. WebSockets\n"
-    "and other changes of the protocol are refused with 501. Prints the port once it listens.\n"
-    "SIGINT or SIGTERM lets it finish what it does, and ends it.\n";
+    "go through. Prints the port once it listens. SIGINT or SIGTERM lets it finish what it does,\n"
+    "and ends it.\n";
 
 struct options {
   std::vector<std::string> upstreams;
@@ -78,6 +78,13 @@ net::http_headers end_to_end(const net::http_headers& from) {
   return result;
 }
 
+/// Asks for another protocol, as WebSockets do, or agrees to it, if `from` does.
+void copy_upgrade(const net::http_headers& from, net::http_headers& to) {
+  if (!from.has_token("Connection", "upgrade") || !from.contains("Upgrade")) return;
+  to.set("Connection", "Upgrade");
+  to.set("Upgrade", from.get("Upgrade"));
+}
+
 /// Adds to the list in a field.
 void append(net::http_headers& headers, std::string_view name, std::string_view value) {
   std::string list;
@@ -100,15 +107,17 @@ class reverse_proxy {
 
   /// The handler of all requests.
   void pass_on(net::http_request& asked, net::http_response& answer) {
-    if (asked.headers().has_token("Connection", "upgrade")) {
-      throw net::http_error(501, "this proxy passes no WebSockets and the like");
-    }
     coir::scope watch(coir::on_failure::kill_others);
     std::string upstream;
     net::http_exchange got = ask(asked, watch, upstream);
-    answer.set_status(got.status());
     answer.headers() = end_to_end(got.headers());
     append(answer.headers(), "Via", name_in_via);
+    if (got.status() == 101) {
+      watch.kill();  // from here on it reads itself
+      copy_upgrade(got.headers(), answer.headers());
+      return tunnel(answer.upgrade(), *got.take_connection());
+    }
+    answer.set_status(got.status());
     if (!got.content_length()) answer.write("");  // who knows when more comes
     std::vector<char> part(part_bytes);
     std::error_code ec;
@@ -134,11 +143,30 @@ class reverse_proxy {
     throw net::http_error(status, "no answer from " + upstream + ": " + ec.message());
   }
 
+  /// Passes on all that comes, and then the end of both sides.
+  static void pump(net::stream& from, net::stream& to) {
+    std::vector<char> part(part_bytes);
+    std::error_code ec;
+    while (const std::size_t count = from.read_some(part, ec)) {
+      to.write_all({part.data(), count}, ec);
+      if (ec) break;
+    }
+    for (net::stream* each : {&from, &to}) each->shutdown(net::direction::both, ec);
+  }
+
+  /// Until one side has ended the protocol that they have changed to.
+  static void tunnel(net::stream& client, net::stream& server) {
+    coir::scope both;
+    both.spawn([&] { pump(server, client); });
+    pump(client, server);
+  }
+
   static net::http_call call_for(const net::http_request& asked) {
     net::http_call call{std::string(asked.method()), {}, end_to_end(asked.headers())};
     append(call.headers, "X-Forwarded-For", asked.peer().host());
     call.headers.set("X-Forwarded-Proto", "http");
     append(call.headers, "Via", name_in_via);
+    copy_upgrade(asked.headers(), call.headers);
     return call;
   }
 

@@ -79,6 +79,11 @@ std::string http_exchange::read_body(std::error_code& ec) {
   return without_throwing(ec, [&] { return read_body(); });
 }
 
+std::unique_ptr<stream> http_exchange::take_connection() {
+  if (!core_) fail_empty();
+  return core_->take_connection();
+}
+
 http_upload::http_upload() noexcept = default;
 http_upload::http_upload(std::unique_ptr<http::exchange> core) noexcept : core_(std::move(core)) {}
 http_upload::http_upload(http_upload&& other) noexcept = default;

@@ -3,6 +3,7 @@
 #include "net/cooperative.hpp"
 #include "net/deadlines.hpp"
 #include "net/http/text.hpp"
+#include "net/http/upgraded_stream.hpp"
 
 #include <coir/net/error.hpp>
 #include <coir/net/tls_error.hpp>
@@ -40,6 +41,16 @@ bool is_loss(const std::error_code& ec) noexcept {
          ec == make_error_code(errc::end_of_stream) || ec == make_error_code(tls_errc::truncated);
 }
 
+/// The connection of an exchange that is over. Its place is free again when this ends.
+class leased_stream final : public upgraded_stream {
+ public:
+  explicit leased_stream(connection_pool::lease taken) noexcept
+      : upgraded_stream(taken->in, *taken->to), lease_(std::move(taken)) {}
+
+ private:
+  connection_pool::lease lease_;
+};
+
 std::uint64_t number(std::string_view text) {
   const auto value = whole_number(text);
   if (!value) {
@@ -58,6 +69,7 @@ exchange::exchange(std::shared_ptr<const client_settings> settings, connection_p
       name_(what.name()),
       method_(what.method),
       url_text_(what.where.to_public_string()),
+      asks_for_upgrade_(what.headers.has_token("Connection", "upgrade")),
       until_(what.until) {
   reader_.emplace(head_, settings_->head_limits, method_ == "HEAD");
   is_kept_ = !what.headers.has_token("Connection", "close");
@@ -130,7 +142,7 @@ void exchange::end_upload() {
 bool exchange::wait_for_continue() {
   const deadline patience = soon(settings_->options.continue_timeout);
   while (read_head(patience)) {
-    if (head_.status / 100 != 1) return false;
+    if (head_.status / 100 != 1 || head_.status == 101) return false;
     const bool is_wanted = head_.status == 100;
     drop_interim_answer();
     if (is_wanted) return true;
@@ -147,7 +159,7 @@ void exchange::await_answer() {
     }
   } while (drop_interim_answer());
   length_ = reader_->body_length();
-  if (reader_->is_complete()) complete();
+  if (reader_->is_complete() && !is_upgrade()) complete();
 }
 
 /// False when the time is up.
@@ -170,7 +182,7 @@ bool exchange::read_head(deadline until) {
 
 /// False when the answer is the final one.
 bool exchange::drop_interim_answer() {
-  if (head_.status / 100 != 1) return false;
+  if (head_.status / 100 != 1 || is_upgrade()) return false;
   if (head_.status == 101) fail(errc::malformed_answer, "it changes the protocol, unasked");
   if (++interim_answers_ > interim_answers_max) {
     fail(errc::malformed_answer, "it never comes to the point: too many interim answers");
@@ -269,6 +281,15 @@ void exchange::complete() {
   } else {
     lease_.drop();
   }
+}
+
+std::unique_ptr<stream> exchange::take_connection() {
+  fail_if_failed();
+  if (!is_upgrade() || !lease_) {
+    throw std::logic_error(name_ + ": the answer changes no protocol: its status is not 101");
+  }
+  to().expires_never();
+  return std::make_unique<leased_stream>(std::move(lease_));
 }
 
 bool exchange::may_be_repeated() const noexcept {

@@ -40,6 +40,8 @@ class exchange {
   std::string read_body();
   /// Reads a short body to its end, so that the connection can be used again.
   void skip_short_body();
+  /// The connection, on which another protocol speaks now: the status must be 101.
+  std::unique_ptr<stream> take_connection();
 
   const answer_head& head() const noexcept { return head_; }
   const std::string& url_text() const noexcept { return url_text_; }
@@ -55,6 +57,7 @@ class exchange {
   input& in() noexcept { return lease_->in; }
   bool write_all(std::string_view bytes);
   bool wait_for_continue();
+  bool is_upgrade() const noexcept { return head_.status == 101 && asks_for_upgrade_; }
   bool read_head(coir::detail::deadline until);
   bool drop_interim_answer();
   std::size_t fill(mutable_buffer into);
@@ -68,6 +71,7 @@ class exchange {
   const std::string name_;
   const std::string method_;
   const std::string url_text_;
+  const bool asks_for_upgrade_;
   coir::detail::deadline until_;
   framing framing_ = framing::none;  ///< of an upload
   std::uint64_t body_left_ = 0;      ///< of an upload whose length is told

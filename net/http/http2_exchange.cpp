@@ -237,13 +237,12 @@ stream& http2_exchange::upgrade() {
   throw http_error(501, "a connection of HTTP/2 is not handed over");
 }
 
-void http2_exchange::send_head(std::uint64_t length) {
+void http2_exchange::send_head(std::optional<std::uint64_t> length) {
   expect_open();
   answer_lines lines(response_.status(), response_.headers());
   if (!response_.headers().contains("Date")) lines.add_plain("date", date_now());
-  const bool tells_length = framing_ == framing::length || request_.method() == "HEAD";
-  const std::string digits = std::to_string(length);
-  if (tells_length && !response_.headers().contains("Content-Length")) {
+  const std::string digits = std::to_string(length.value_or(0));
+  if (length && !response_.headers().contains("Content-Length")) {
     lines.add_plain("content-length", digits);
   }
   // Without data the head has the end of the stream. A client that still sends gets it by itself:

@@ -64,7 +64,7 @@ class http2_exchange final : public server_exchange {
  private:
   std::size_t read_body(mutable_buffer into) override;
   stream& upgrade() override;
-  void send_head(std::uint64_t length) override;
+  void send_head(std::optional<std::uint64_t> length) override;
   void send_part(const_buffer part) override;
   void send_end() override;
 

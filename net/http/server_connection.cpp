@@ -4,6 +4,7 @@
 #include "net/deadlines.hpp"
 #include "net/http/clock_text.hpp"
 #include "net/http/text.hpp"
+#include "net/http/upgraded_stream.hpp"
 #include "net/socket_calls.hpp"
 
 #include <coir/exceptions.hpp>
@@ -40,55 +41,6 @@ std::string_view digits(std::uint64_t value, char (&buffer)[24], int base = 10) 
 constexpr std::string_view http2_preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 }  // namespace
-
-/// The connection as the handler gets it after an upgrade: what was read too early comes first.
-class server_connection::upgraded_stream final : public stream {
- public:
-  upgraded_stream(input& read_already, stream& client) noexcept
-      : input_(read_already), client_(client) {}
-
-  using stream::close;
-  using stream::local_address;
-  using stream::peer_address;
-  using stream::shutdown;
-  void shutdown(direction which, std::error_code& ec) override { client_.shutdown(which, ec); }
-  void close(std::error_code& ec) noexcept override { client_.close(ec); }
-  bool is_open() const noexcept override { return client_.is_open(); }
-  address local_address(std::error_code& ec) const noexcept override {
-    return client_.local_address(ec);
-  }
-  address peer_address(std::error_code& ec) const noexcept override {
-    return client_.peer_address(ec);
-  }
-  int native_handle() const noexcept override { return client_.native_handle(); }
-
- private:
-  std::size_t do_read(mutable_buffer into, coir::detail::deadline until,
-                      std::error_code& ec) override {
-    const std::string_view early = input_.unread();
-    if (early.empty()) {
-      detail::expire_reads_at(client_, until);
-      return client_.read_some(into, ec);
-    }
-    const std::size_t count = std::min(early.size(), into.size());
-    std::copy_n(early.data(), count, static_cast<char*>(into.data()));
-    input_.consume(count);
-    return count;
-  }
-  std::size_t do_write(const_buffer from, coir::detail::deadline until,
-                       std::error_code& ec) override {
-    detail::expire_writes_at(client_, until);
-    return client_.write_some(from, ec);
-  }
-  std::size_t do_write_parts(std::span<const const_buffer> parts, coir::detail::deadline until,
-                             std::error_code& ec) override {
-    detail::expire_writes_at(client_, until);
-    return client_.write_parts(parts, ec);
-  }
-
-  input& input_;
-  stream& client_;
-};
 
 server_connection::server_connection(stream& client, const address& peer, const service& with)
     : served_connection(client),
@@ -274,7 +226,7 @@ void server_connection::continue_once() {
   send_out({nullptr, 0});
 }
 
-void server_connection::send_head(std::uint64_t length) {
+void server_connection::send_head(std::optional<std::uint64_t> length) {
   is_chunked_ = framing_ == framing::parts && request_.version() >= 11;
   is_kept_ = can_be_kept();
   append_head(length);
@@ -315,7 +267,7 @@ bool server_connection::can_be_kept() {
          !response_.headers().has_token("Connection", "close");
 }
 
-void server_connection::append_head(std::uint64_t length) {
+void server_connection::append_head(std::optional<std::uint64_t> length) {
   char buffer[24];
   http_headers& headers = response_.headers();
   out_.append("HTTP/1.1 ").append(digits(static_cast<unsigned>(response_.status()), buffer));
@@ -324,11 +276,10 @@ void server_connection::append_head(std::uint64_t length) {
   headers.remove("Transfer-Encoding");
   if (response_.status() != 101) headers.remove("Connection");
   headers.append_to(out_);
-  const bool tells_length = framing_ == framing::length || request_.method() == "HEAD";
   if (is_chunked_) {
     out_ += "Transfer-Encoding: chunked\r\n";
-  } else if (tells_length && !headers.contains("Content-Length")) {
-    out_.append("Content-Length: ").append(digits(length, buffer)).append("\r\n");
+  } else if (length && !headers.contains("Content-Length")) {
+    out_.append("Content-Length: ").append(digits(*length, buffer)).append("\r\n");
   }
   if (response_.status() != 101) {
     if (!is_kept_) out_ += "Connection: close\r\n";

@@ -46,11 +46,9 @@ class server_connection final : public served_connection, private server_exchang
   void end_if_idle() noexcept override;
 
  private:
-  class upgraded_stream;
-
   std::size_t read_body(mutable_buffer into) override;
   stream& upgrade() override;
-  void send_head(std::uint64_t length) override;
+  void send_head(std::optional<std::uint64_t> length) override;
   void send_part(const_buffer part) override;
   void send_end() override;
 
@@ -63,7 +61,7 @@ class server_connection final : public served_connection, private server_exchang
   bool drain_body();
 
   bool can_be_kept();
-  void append_head(std::uint64_t length);
+  void append_head(std::optional<std::uint64_t> length);
   void send_out(const_buffer body);
   bool may_be_held() const;
   bool hold() noexcept;

@@ -135,7 +135,9 @@ void server_exchange::log() const {
 void server_exchange::send(const_buffer body) {
   expect_not_begun();
   response_.headers_.remove("Content-Length");
-  begin_answer(may_have_body() ? framing::length : framing::none, body.size());
+  const bool has_none_ever = response_.status_ == 204 || response_.status_ == 304;
+  begin_answer(may_have_body() ? framing::length : framing::none,
+               has_none_ever ? std::nullopt : std::optional<std::uint64_t>(body.size()));
   response_.is_complete_ = true;
   body_left_ = 0;
   if (framing_ == framing::none) body = {nullptr, 0};
@@ -158,7 +160,7 @@ void server_exchange::write(const_buffer part) {
 void server_exchange::begin_upgrade() {
   expect_not_begun();
   response_.status_ = 101;
-  begin_answer(framing::none, 0);
+  begin_answer(framing::none, std::nullopt);
   response_.is_complete_ = true;
 }
 
@@ -181,12 +183,12 @@ void server_exchange::begin_answer_by_headers() {
     }
     return begin_answer(may_have_body() ? framing::length : framing::none, *length);
   }
-  begin_answer(may_have_body() ? framing::parts : framing::none, 0);
+  begin_answer(may_have_body() ? framing::parts : framing::none, std::nullopt);
 }
 
-void server_exchange::begin_answer(framing how, std::uint64_t length) {
+void server_exchange::begin_answer(framing how, std::optional<std::uint64_t> length) {
   framing_ = how;
-  body_left_ = length;
+  body_left_ = length.value_or(0);
   send_head(length);
   response_.has_begun_ = true;
 }

@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -75,8 +76,9 @@ class server_exchange {
   std::uint64_t body_received_ = 0;  ///< of the request
 
  private:
-  /// Sends the head; `length` is that of the body, or of the one that HEAD leaves out.
-  virtual void send_head(std::uint64_t length) = 0;
+  /// Sends the head; `length` is that of the body, or of the one that HEAD leaves out, if it is
+  /// known and to be told.
+  virtual void send_head(std::optional<std::uint64_t> length) = 0;
   /// Sends a part of the body; parks while the client is slow. An empty one sends the head only.
   virtual void send_part(const_buffer part) = 0;
   /// Ends an answer whose body came in parts.
@@ -85,7 +87,7 @@ class server_exchange {
   void handler_failed();
   void expect_not_begun() const;
   /// Decides how the answer goes out, and sends its head; once.
-  void begin_answer(framing how, std::uint64_t length);
+  void begin_answer(framing how, std::optional<std::uint64_t> length);
   void begin_answer_by_headers();
   bool may_have_body() const noexcept;
 

@@ -7,6 +7,7 @@ import queue
 import re
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import threading
@@ -14,8 +15,10 @@ import unittest
 
 from driver import PATIENCE_S, ExampleTest, Server, main, run
 from nginx import PROGRAM, Nginx
+from websocket_echo_test import BINARY, CLOSE, TEXT, WebSocket
 
-LARGE = 20_000_000
+LARGE = 10_000_000
+LAST_CHUNK = b"0\r\n\r\n"
 SERVER = """
     dav_methods PUT; add_header X-Connection $connection;
     location /about {
@@ -210,8 +213,8 @@ class ReverseProxyTest(ExampleTest):
         def play(peer, head):
             if b"/begun" in head:
                 peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\npart")
-            while b"chunked" in head and peer.recv(65536)[-5:] != b"0\r\n\r\n":
-                pass
+            while b"chunked" in head and not head.endswith(LAST_CHUNK):
+                head += peer.recv(65536) or LAST_CHUNK
             asked.release()
             left.put(peer.recv(1))  # times out when the proxy stays
 
@@ -219,9 +222,9 @@ class ReverseProxyTest(ExampleTest):
                 Server("reverse_proxy", "--to", upstream.place) as server:
             for request in ("GET / HTTP/1.1", "GET /begun HTTP/1.1",
                             "POST / HTTP/1.1\r\nTransfer-Encoding: chunked"):
-                body = "0\r\n\r\n" if "POST" in request else ""
+                body = LAST_CHUNK if "POST" in request else b""
                 with socket.create_connection(("127.0.0.1", server.port)) as client:
-                    client.sendall(f"{request}\r\nHost: h\r\n\r\n{body}".encode())
+                    client.sendall(f"{request}\r\nHost: h\r\n\r\n".encode() + body)
                     self.assertTrue(asked.acquire(timeout=PATIENCE_S))
                 self.assertEqual(left.get(timeout=PATIENCE_S), b"")
                 expected = 200 if "begun" in request else 499
@@ -260,10 +263,35 @@ class ReverseProxyTest(ExampleTest):
             self.assertRegex(server.line(PATIENCE_S),
                              r'^127\.0\.0\.1 - - \[\S+ \+0000\] "GET /small HTTP/1\.1" 200 11$')
 
-    def test_a_change_of_the_protocol_is_refused(self):
-        with self.proxy() as server:
-            self.assertEqual(status(server, "/", "-H", "Connection: Upgrade",
-                                    "-H", "Upgrade: websocket")[0], 501)
+    def test_web_sockets_go_through(self):
+        with Server("websocket_echo") as echo, \
+                self.proxy(to=f"127.0.0.1:{echo.port}") as server, \
+                WebSocket(server) as first, WebSocket(server) as second:
+            self.assertEqual(first.status, 101)
+            for payload in (b"hello", b"x" * 100_000):
+                first.send(TEXT, payload)
+                self.assertEqual(second.exchange(BINARY, payload), (BINARY, payload))
+                self.assertEqual(first.receive(), (TEXT, payload))
+            for client in (first, second):
+                code = struct.pack("!H", 1000)
+                self.assertEqual(client.exchange(CLOSE, code), (CLOSE, code))
+                self.assertEqual(client.stream.read(), b"")
+
+    def test_a_client_that_leaves_ends_its_web_socket(self):
+        ends = queue.Queue()
+
+        def play(peer, _):
+            peer.sendall(b"HTTP/1.1 101 Go\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
+            ends.put(peer.recv(1))
+
+        with Upstream(play) as upstream, self.proxy(to=upstream.place) as server:
+            with WebSocket(server) as client:
+                self.assertEqual(client.status, 101)
+            self.assertEqual(ends.get(timeout=PATIENCE_S), b"")
+
+    def test_a_server_that_changes_no_protocol_answers_as_ever(self):
+        with self.proxy() as server, WebSocket(server, "/small") as client:
+            self.assertEqual((client.status, client.stream.read(11)), (200, b"small file\n"))
 
     def test_usage(self):
         self.assert_usage("reverse_proxy")

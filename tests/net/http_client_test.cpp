@@ -388,6 +388,40 @@ TEST(http_client, uses_the_transport_it_is_given) {
 
 // --- redirects --------------------------------------------------------------------------------
 
+TEST(http_client, hands_the_connection_over_when_the_protocol_changes) {
+  scripted_server server([](tcp_stream& s, int) {
+    read_head(s);
+    s.write_all("HTTP/1.1 101 Switching Protocols\r\nUpgrade: shout\r\n\r\nHEL");
+    char got[2];
+    s.read_exactly(got);
+    s.write_all(std::string("LO ") + got[0] + got[1]);
+    drain(s);
+  });
+  http_client::options how = brief();
+  how.connections_per_host_max = 1;
+  http_client client(how);
+  const http_headers asks{{"Connection", "Upgrade"}, {"Upgrade", "shout"}};
+  {
+    http_exchange got = client.open({"GET", server.url(), asks});
+    EXPECT_EQ(101, got.status());
+    EXPECT_EQ("shout", got.headers().get("Upgrade"));
+    const std::unique_ptr<stream> wire = got.take_connection();
+    EXPECT_THROW(got.take_connection(), std::logic_error);
+    EXPECT_TRUE(wire->wait_readable());
+    wire->write_all("me");
+    char text[8];
+    wire->expires_after(patience);
+    wire->read_exactly(text);
+    EXPECT_EQ("HELLO me", std::string(text, 8));
+    http_call another{"GET", server.url(), asks};
+    another.limit = 10ms;
+    EXPECT_EQ(std::errc::timed_out, thrown_by([&] { client.open(another); }));
+  }
+  EXPECT_EQ(101, client.open({"GET", server.url(), asks}).status());
+  EXPECT_EQ(0u, client.idle_connections());
+  EXPECT_EQ(errc::malformed_answer, thrown_by([&] { client.get(server.url()); }));
+}
+
 TEST(http_client, follows_redirects_as_browsers_do) {
   local_server server([](http_request& asked, http_response& answer) {
     const std::string path(asked.path());

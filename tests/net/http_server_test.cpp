@@ -196,6 +196,17 @@ TEST_F(HttpServer, AnswersToHeadHaveALengthAndNoBody) {
   EXPECT_TRUE(both.ends_with("\r\n\r\n12345"));
 }
 
+TEST_F(HttpServer, AnAnswerToHeadWhoseBodyWouldComeInPartsTellsNoLength) {
+  serve([](http_request&, http_response& response) {
+    response.write("some ");
+    response.write("text");
+  });
+  client_.write_all("HEAD / HTTP/1.1\r\nHost: h\r\n\r\n" + last_get("/"));
+  const std::string both = read_to_end(client_);
+  EXPECT_FALSE(has(both, "Content-Length")) << both;
+  EXPECT_TRUE(has(both, "4\r\ntext\r\n")) << both;
+}
+
 TEST_F(HttpServer, AStatusThatHasNoBodyGetsNone) {
   serve([](http_request&, http_response& response) {
     response.set_status(204);

@@ -19,7 +19,8 @@ PROGRAMS = {os.path.basename(path): path for path in sys.argv[3:]}
 TESTS = Path(__file__).resolve().parents[1] / "examples"
 PATIENCE_S = 240
 # Programs that a test needs besides the one of its name.
-COMPANIONS = {"echo_server": ("echo_load",), "locks": ("lock_misuse",)}
+COMPANIONS = {"echo_server": ("echo_load",), "locks": ("lock_misuse",),
+              "reverse_proxy": ("websocket_echo",)}
 
 
 def wrap(folder, name):

@@ -71,7 +71,9 @@ using http_transport =
 /// that may be repeated (GET, HEAD, PUT, DELETE, OPTIONS, TRACE) is then sent once more on a new
 /// connection, if nothing of an answer has come. The whole request goes out before the answer is
 /// read, so a server that answers a long body while it reads it must not wait for its answer to be
-/// taken. There are no cookies, no proxies and no compression.
+/// taken. There are no cookies, no proxies and no compression. Who asks for another protocol, by
+/// Connection and Upgrade among the headers of open(), may get a 101 and then the connection:
+/// http_exchange::take_connection().
 class COIR_API http_client {
  public:
   /// Limits, and what all requests have in common. A time of std::chrono::milliseconds::max() is

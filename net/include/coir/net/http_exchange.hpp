@@ -5,6 +5,7 @@
 #include <coir/net/buffer.hpp>
 #include <coir/net/error.hpp>
 #include <coir/net/http_headers.hpp>
+#include <coir/net/stream.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -55,6 +56,12 @@ class COIR_API http_exchange {
   /// net::errc::answer_too_long when it is longer than http_client::options::body_bytes_max.
   std::string read_body();
   std::string read_body(std::error_code& ec);
+
+  /// The connection, after the status 101, where another protocol speaks on it now: as a stream
+  /// without deadlines, on which what the server has sent already comes first. It counts as one of
+  /// the client's connections to that host until it is destroyed, and may outlive the client. This
+  /// is of no use afterwards. Throws std::logic_error for any other status. Never parks.
+  std::unique_ptr<stream> take_connection();
 
  private:
   friend class http_client;
