@@ -26,19 +26,6 @@ address server_at(std::string_view text) {
   return is_usable ? found : address();
 }
 
-/// Empty when one of the list is no address, or when there are too many.
-std::vector<address> servers_in(std::string_view list) {
-  std::vector<address> found;
-  for (;;) {
-    const std::size_t comma = list.find(',');
-    const address server = server_at(list.substr(0, comma));
-    if (server.size() == 0 || found.size() == servers_max) return {};
-    found.push_back(server);
-    if (comma == list.npos) return found;
-    list.remove_prefix(comma + 1);
-  }
-}
-
 resolver_settings read() {
   resolver_settings said;
   const char* const resolver = kernel::text_said("COIR_RESOLVER");
@@ -49,7 +36,7 @@ resolver_settings read() {
   }
   const char* const servers = kernel::text_said("COIR_NAME_SERVERS");
   if (!said.uses_ares || !servers) return said;
-  said.servers = servers_in(servers);
+  said.servers = name_servers_in(servers);
   if (said.servers.empty()) {
     kernel::report(
         "COIR_NAME_SERVERS=%s is no list of name servers: use at most %zu addresses like "
@@ -61,6 +48,18 @@ resolver_settings read() {
 }
 
 }  // namespace
+
+std::vector<address> name_servers_in(std::string_view list) {
+  std::vector<address> found;
+  for (;;) {
+    const std::size_t comma = list.find(',');
+    const address server = server_at(list.substr(0, comma));
+    if (server.size() == 0 || found.size() == servers_max) return {};
+    found.push_back(server);
+    if (comma == list.npos) return found;
+    list.remove_prefix(comma + 1);
+  }
+}
 
 const resolver_settings& settings_of_resolver() {
   static const resolver_settings said = read();

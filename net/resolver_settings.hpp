@@ -3,6 +3,7 @@
 
 #include <coir/net/address.hpp>
 
+#include <string_view>
 #include <system_error>
 #include <vector>
 
@@ -16,5 +17,9 @@ struct resolver_settings {
 };
 
 const resolver_settings& settings_of_resolver();
+
+/// The addresses of a list with commas, with port 53 where it says none. Empty when one of them is
+/// no address of a name server, or when there are too many.
+std::vector<address> name_servers_in(std::string_view list);
 
 }  // namespace coir::net::detail

@@ -2,6 +2,7 @@
 // routes. Checked beside crashes: what is taken apart and put together again is the same.
 #include "net/http/clock_text.hpp"
 #include "net/http/conditions.hpp"
+#include "tests/fuzz/support.hpp"
 
 #include <coir/net/http_headers.hpp>
 #include <coir/net/http_router.hpp>
@@ -15,10 +16,7 @@
 namespace {
 
 namespace net = coir::net;
-
-void demand(bool condition) {
-  if (!condition) std::abort();
-}
+using coir::fuzz::demand;
 
 void check_texts(std::string_view text) {
   demand(net::percent_decoded(net::percent_encoded(text)) == text);
@@ -78,7 +76,7 @@ void check_route(std::string_view text) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  const std::string_view text(reinterpret_cast<const char*>(data), size);
+  const std::string_view text = coir::fuzz::text_of(data, size);
   check_texts(text);
   check_range(text);
   check_fields(text);
