@@ -1,6 +1,7 @@
 // Waiting for several descriptors, and for time.
 #include "runtime/io/await.hpp"
 #include "runtime/io/library_state.hpp"
+#include "runtime/io/poll_set.hpp"
 #include "runtime/kernel/calls.hpp"
 #include "runtime/kernel/thread_host.hpp"
 
@@ -12,64 +13,10 @@ namespace coir::io {
 namespace {
 
 using detail::deadline;
-using detail::operation;
 using detail::wait_status;
 using detail::worker;
 
-constexpr nfds_t operations_on_stack = 8;
 constexpr std::int64_t ns_per_s = 1'000'000'000;
-
-/// One readiness operation for each descriptor of a poll; takes all that are still pending back at
-/// its end.
-class poll_set {
- public:
-  poll_set(worker& w, const pollfd* fds, nfds_t count) noexcept : worker_(w) {
-    if (count > operations_on_stack) heap_.reset(new (std::nothrow) operation[count]);
-    operations_ = count > operations_on_stack ? heap_.get() : stack_;
-    if (operations_) begin(fds, count);
-  }
-  poll_set(const poll_set&) = delete;
-  poll_set& operator=(const poll_set&) = delete;
-  ~poll_set() {
-    for (nfds_t i = 0; i < begun_; ++i) {
-      if (!operations_[i].is_done) worker_.io().cancel(operations_[i]);
-    }
-  }
-
-  /// 0, or -errno when the wait could not begin.
-  int error() const noexcept { return operations_ ? error_ : -ENOMEM; }
-  /// True once one of the operations is done.
-  bool is_done() const noexcept {
-    return std::any_of(operations_, operations_ + begun_,
-                       [](const operation& op) { return op.is_done; });
-  }
-  /// True when one of the descriptors was closed through coir.
-  bool has_closed() const noexcept {
-    return std::any_of(operations_, operations_ + begun_,
-                       [](const operation& op) { return op.is_done && op.result == -EBADF; });
-  }
-
- private:
-  void begin(const pollfd* fds, nfds_t count) noexcept {
-    for (nfds_t i = 0; i < count && error_ >= 0; ++i) {
-      if (fds[i].fd < 0) continue;
-      operation& op = operations_[begun_];
-      op.fd = fds[i].fd;
-      op.events = static_cast<std::uint16_t>(fds[i].events);
-      op.waiter = worker_.running;
-      error_ = worker_.io().submit(op);
-      if (error_ >= 0) ++begun_;
-    }
-    error_ = std::min(error_, 0);
-  }
-
-  worker& worker_;
-  operation stack_[operations_on_stack];
-  std::unique_ptr<operation[]> heap_;
-  operation* operations_;
-  nfds_t begun_ = 0;
-  int error_ = 0;
-};
 
 /// Parks until one of the descriptors may be ready; 0, -ETIMEDOUT or another -errno.
 int await_any(const pollfd* fds, nfds_t count, deadline until) noexcept {

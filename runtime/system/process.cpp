@@ -86,6 +86,23 @@ struct process::state {
   /// By the lock.
   bool runs() const noexcept { return pidfd >= 0 && !has_ended; }
 
+  /// Looks, by itself; true when the child has ended.
+  bool has_ended_now() noexcept {
+    const std::lock_guard guard(lock);
+    look();
+    return !runs();
+  }
+  /// From then on the pidfd stays open, until end_wait().
+  void begin_wait() noexcept {
+    const std::lock_guard guard(lock);
+    ++waiters;
+  }
+  void end_wait() noexcept {
+    const std::lock_guard guard(lock);
+    --waiters;
+    close_if_done();
+  }
+
   /// Gives the child to the reaper.
   int hand_over() noexcept {
     const std::lock_guard guard(lock);
@@ -186,31 +203,20 @@ pid_t process::pid() const noexcept { return state_ ? state_->pid : 0; }
 /// A wait for the end of a child: as long as it lives its pidfd stays open.
 class process::waiting {
  public:
-  explicit waiting(state& s) noexcept : state_(s) {
-    const std::lock_guard guard(s.lock);
-    s.look();
-    has_ended_ = !s.runs();
-    ++s.waiters;
-  }
+  explicit waiting(state& s) noexcept : state_(s) { s.begin_wait(); }
   waiting(const waiting&) = delete;
   waiting& operator=(const waiting&) = delete;
-  ~waiting() {
-    const std::lock_guard guard(state_.lock);
-    --state_.waiters;
-    state_.close_if_done();
-  }
-  bool has_ended() const noexcept { return has_ended_; }
+  ~waiting() { state_.end_wait(); }
 
  private:
   state& state_;
-  bool has_ended_;
 };
 
 std::optional<exit_status> process::wait_until_deadline(detail::deadline until) {
   state& s = own();
   for (;;) {
     const waiting current(s);
-    if (current.has_ended()) break;
+    if (s.has_ended_now()) break;
     if (until == 0) return std::nullopt;
     std::error_code ec;
     if (!detail::ensure_worker(ec)) detail::throw_error(ec, "wait for a child");
@@ -229,6 +235,21 @@ std::optional<exit_status> process::wait_until_deadline(detail::deadline until) 
   }
   return s.status;
 }
+
+detail::child_case_base::child_case_base(process& child) noexcept
+    : descriptor_case(POLLIN), child_(&child) {}
+
+int detail::child_case_base::hold() {
+  process::state& s = child_->own();
+  s.begin_wait();
+  if (!s.has_ended_now()) return s.pidfd;
+  find(POLLIN);
+  return -1;
+}
+
+void detail::child_case_base::let_go() noexcept { child_->state_->end_wait(); }
+
+bool detail::child_case_base::take() { return child_->state_->has_ended_now(); }
 
 bool process::kill(int signal) {
   state& s = own();

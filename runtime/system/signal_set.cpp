@@ -222,17 +222,28 @@ signal_set::~signal_set() {
 
 signal_info signal_set::wait() { return *wait_until_deadline(detail::never); }
 
-std::optional<signal_info> signal_set::wait_until_deadline(detail::deadline until) {
-  if (owner_ != this_process()) {
-    detail::throw_error(detail::code_of(-EPERM),
-                        "coir::signal_set: this set belongs to the parent of the process");
-  }
+void signal_set::expect_owner() const {
+  if (owner_ == this_process()) return;
+  detail::throw_error(detail::code_of(-EPERM),
+                      "coir::signal_set: this set belongs to the parent of the process");
+}
+
+/// One that has come; nothing when there is none.
+std::optional<signal_info> signal_set::take() {
   for (;;) {
     signal_info info;
     const ssize_t got = kernel::read(reader_, &info, sizeof info);
     if (got == sizeof info) return info;
-    if (got != -EAGAIN && got != -EINTR)
+    if (got == -EAGAIN) return std::nullopt;
+    if (got != -EINTR)
       detail::throw_error(detail::code_of(got < 0 ? got : -EIO), "coir::signal_set: wait");
+  }
+}
+
+std::optional<signal_info> signal_set::wait_until_deadline(detail::deadline until) {
+  expect_owner();
+  for (;;) {
+    if (const auto taken = take()) return taken;
     if (until == 0) return std::nullopt;
     std::error_code ec;
     if (!detail::ensure_worker(ec)) detail::throw_error(ec, "coir::signal_set: wait");
@@ -244,6 +255,20 @@ std::optional<signal_info> signal_set::wait_until_deadline(detail::deadline unti
       if (ec) detail::throw_error(ec, "coir::signal_set: wait");
     }
   }
+}
+
+detail::signal_case_base::signal_case_base(signal_set& from) noexcept
+    : descriptor_case(POLLIN), from_(&from) {}
+
+int detail::signal_case_base::hold() {
+  from_->expect_owner();
+  return from_->reader_;
+}
+
+bool detail::signal_case_base::take() {
+  const auto taken = from_->take();
+  if (taken) info_ = *taken;
+  return taken.has_value();
 }
 
 bool signal_set::contains(int number) const noexcept {

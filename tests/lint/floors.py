@@ -74,6 +74,7 @@ RUNTIME_HEADERS = {
     "detail/roster.hpp": "runtime/task",
     "detail/task.hpp": "runtime/task",
     "detail/basic_queue.hpp": "runtime/task",
+    "detail/case_list.hpp": "runtime/task",
     "detail/item_range.hpp": "runtime/task",
     "detail/item_store.hpp": "runtime/task",
     "detail/passing_case.hpp": "runtime/task",

@@ -12,11 +12,13 @@
 #pragma once
 
 #include <coir/detail/clock.hpp>
+#include <coir/detail/select_case.hpp>
 #include <coir/exceptions.hpp>
 #include <coir/export.hpp>
 #include <coir/file.hpp>
 #include <coir/process_options.hpp>
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -24,12 +26,16 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include <signal.h>
 #include <sys/types.h>
 
 namespace coir {
+namespace detail {
+class child_case_base;
+}
 
 /// How a process ended.
 class COIR_API exit_status {
@@ -168,6 +174,7 @@ class COIR_API process {
 
  private:
   friend struct process_runner;
+  friend class detail::child_case_base;
   struct state;
   class waiting;
   explicit process(state* own) noexcept : state_(own) {}
@@ -178,6 +185,45 @@ class COIR_API process {
 
   state* state_ = nullptr;
 };
+
+namespace detail {
+
+/// Waits for the end of a child.
+class COIR_API child_case_base : public descriptor_case {
+ protected:
+  explicit child_case_base(process& child) noexcept;
+  /// How it has ended; for run().
+  exit_status status() const { return child_->wait(); }
+
+ private:
+  int hold() final;
+  void let_go() noexcept final;
+  bool take() final;
+
+  process* child_;
+};
+
+/// The same, with what is to be done then.
+template <class Function>
+class child_case final : public child_case_base {
+ public:
+  child_case(process& child, Function f) : child_case_base(child), function_(std::move(f)) {}
+  void run() override { function_(status()); }
+
+ private:
+  Function function_;
+};
+
+}  // namespace detail
+
+/// A case of coir::select: waits until the child has ended; `f` gets the exit_status, which wait()
+/// tells afterwards, too. The object must outlive the case, and not be moved meanwhile. Select
+/// throws what process::wait throws for an empty object, and when this case happens and something
+/// else in the program has taken the status.
+template <std::invocable<exit_status> Function = detail::do_nothing>
+auto on_end(process& child, Function f = {}) {
+  return detail::child_case<Function>(child, std::move(f));
+}
 
 /// What limits a run(), and what it gives the child to read.
 struct run_limits {

@@ -1,5 +1,6 @@
 /// Go's select: waits for whichever comes first of sends, receives, puts, gets, events, ends of
-/// fibers and deadlines.
+/// fibers, descriptors and deadlines. Cases for ends of children and for signals are beside
+/// coir::process and coir::signal_set.
 ///
 ///     coir::select(coir::on_recv(results, [&](std::optional<int> result) { ... }),
 ///                  coir::on_send(requests, next, [&] { ... }),
@@ -17,6 +18,7 @@
 #pragma once
 
 #include <coir/channel.hpp>
+#include <coir/detail/case_list.hpp>
 #include <coir/detail/owned.hpp>
 #include <coir/detail/passing_case.hpp>
 #include <coir/event.hpp>
@@ -30,6 +32,8 @@
 #include <span>
 #include <type_traits>
 #include <utility>
+
+#include <poll.h>
 
 namespace coir {
 
@@ -105,6 +109,22 @@ auto on_join(any_fiber whose, Function f = {}) {
   return detail::state_case(
       detail::select_access::lock(task), detail::select_access::joiners(task),
       [whose = std::move(whose)] { return whose.ready(); }, std::move(f));
+}
+
+/// Waits until `fd` can be read without waiting, which includes an end and an error of it; then
+/// calls `f`. Reads nothing: of several who wait for one descriptor each is told. What an object
+/// has read ahead of the descriptor, as files and TLS streams do, is not seen. Below 0: the case is
+/// switched off. Select throws std::system_error when this case happens because the descriptor is
+/// closed, or was closed through coir meanwhile (std::errc::bad_file_descriptor), and when there is
+/// no memory to wait for it.
+template <std::invocable Function = detail::do_nothing>
+auto on_readable(int fd, Function f = {}) {
+  return detail::readiness_case<Function>(fd, POLLIN, std::move(f));
+}
+/// Waits until `fd` can be written without waiting; the same in every other respect.
+template <std::invocable Function = detail::do_nothing>
+auto on_writable(int fd, Function f = {}) {
+  return detail::readiness_case<Function>(fd, POLLOUT, std::move(f));
 }
 
 /// Calls `f` when no other case has become ready within `timeout`, counted from this call. Of

@@ -8,20 +8,26 @@
 #pragma once
 
 #include <coir/detail/clock.hpp>
+#include <coir/detail/select_case.hpp>
 #include <coir/exceptions.hpp>
 #include <coir/export.hpp>
 
+#include <concepts>
 #include <cstdint>
 #include <initializer_list>
 #include <optional>
 #include <span>
 #include <string>
 #include <system_error>
+#include <utility>
 
 #include <signal.h>
 #include <sys/types.h>
 
 namespace coir {
+namespace detail {
+class signal_case_base;
+}
 
 /// One signal that has come.
 struct signal_info {
@@ -43,7 +49,7 @@ struct signal_info {
 /// ordinary signal that comes often at a time may count once, as POSIX says; a set keeps 200 at
 /// least, as a rule 3,000, and counts those it had to drop.
 ///
-/// For a coir::select a fiber hands on what comes: `for (;;) channel.send(set.wait());`.
+/// In a coir::select a set stands by on_signal.
 ///
 /// **Masks.** No mask is changed but that of the thread that makes the set: there its signals are
 /// let in, from then on. The kernel gives a signal to any thread that lets it in, a worker or not;
@@ -96,6 +102,9 @@ class COIR_API signal_set {
   int native_handle() const noexcept;
 
  private:
+  friend class detail::signal_case_base;
+  void expect_owner() const;
+  std::optional<signal_info> take();
   std::optional<signal_info> wait_until_deadline(detail::deadline until);
 
   int place_ = -1;             ///< among the sets of the process
@@ -104,5 +113,43 @@ class COIR_API signal_set {
   pid_t owner_;                ///< the process that made it
   std::uint64_t signals_ = 0;  ///< bit n-1: signal n
 };
+
+namespace detail {
+
+/// Waits for a signal of a set.
+class COIR_API signal_case_base : public descriptor_case {
+ protected:
+  explicit signal_case_base(signal_set& from) noexcept;
+  /// What was taken; for run().
+  const signal_info& info() const noexcept { return info_; }
+
+ private:
+  int hold() final;
+  bool take() final;
+
+  signal_set* from_;
+  signal_info info_;
+};
+
+/// The same, with what is to be done then.
+template <class Function>
+class signal_case final : public signal_case_base {
+ public:
+  signal_case(signal_set& from, Function f) : signal_case_base(from), function_(std::move(f)) {}
+  void run() override { function_(info()); }
+
+ private:
+  Function function_;
+};
+
+}  // namespace detail
+
+/// A case of coir::select: takes a signal of the set; `f` gets the signal_info. While another case
+/// happens the signal stays for the next who waits. The set must outlive the case. Select throws
+/// what signal_set::wait throws in the child of a fork.
+template <std::invocable<signal_info> Function = detail::do_nothing>
+auto on_signal(signal_set& from, Function f = {}) {
+  return detail::signal_case<Function>(from, std::move(f));
+}
 
 }  // namespace coir

@@ -39,11 +39,6 @@ struct select_access {
   }
 };
 
-/// The function of a case that has none.
-struct do_nothing {
-  void operator()(const auto&...) const noexcept {}
-};
-
 /// Takes an item; the function gets it, or nothing when `Core` is closed and empty.
 template <class T, class Store, class Function>
 class taking_case final : public case_base {
@@ -131,6 +126,25 @@ class state_case final : public case_base {
   bool commit_now() override { return true; }
 
   Condition is_reached_;
+  Function function_;
+};
+
+/// Waits until a descriptor is ready.
+template <class Function>
+class readiness_case final : public descriptor_case {
+ public:
+  readiness_case(int fd, short events, Function f)
+      : descriptor_case(events), fd_(fd), function_(std::move(f)) {}
+
+  void run() override {
+    expect_open();
+    function_();
+  }
+
+ private:
+  int hold() override { return fd_; }
+
+  const int fd_;
   Function function_;
 };
 
