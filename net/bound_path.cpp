@@ -1,4 +1,4 @@
-#include "net/bound_path.hpp"
+#include <coir/net/detail/bound_path.hpp>
 
 #include <utility>
 

@@ -1,12 +1,12 @@
 #include <coir/net/datagram_server.hpp>
 
-#include "net/bound_path.hpp"
 #include "net/cooperative.hpp"
 #include "net/server_life.hpp"
 #include "net/socket_calls.hpp"
 #include "runtime/kernel/calls.hpp"
 
 #include <coir/coir.hpp>
+#include <coir/net/detail/bound_path.hpp>
 
 #include <deque>
 #include <stdexcept>

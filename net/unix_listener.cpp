@@ -5,22 +5,20 @@
 
 #include <utility>
 
-#include <unistd.h>
-
 namespace coir::net {
 
 unix_listener::unix_listener(unix_listener&& other) noexcept
-    : listener(std::move(other)), file_(std::exchange(other.file_, {})) {}
+    : listener(std::move(other)), path_(std::exchange(other.path_, {})) {}
 
 unix_listener& unix_listener::operator=(unix_listener&& other) noexcept {
   if (this == &other) return *this;
-  remove_file();
+  path_.remove();
   listener::operator=(std::move(other));  // NOLINT(bugprone-use-after-move): moves the base only
-  file_ = std::exchange(other.file_, {});
+  path_ = std::exchange(other.path_, {});
   return *this;
 }
 
-unix_listener::~unix_listener() { remove_file(); }
+unix_listener::~unix_listener() { path_.remove(); }
 
 unix_listener unix_listener::listen(const address& local, const options& how) {
   std::error_code ec;
@@ -38,7 +36,7 @@ unix_listener unix_listener::listen(const address& local, const options& how, st
   if (!ec) detail::bind_to(made.get(), local, ec);
   if (ec) return {};
   unix_listener bound(made.release());
-  if (how.unlink_on_close && !local.is_abstract()) bound.remember_file(local);
+  if (how.unlink_on_close) bound.path_ = detail::bound_path(local);
   detail::listen_on(bound.native_handle(), how.backlog, ec);
   return ec ? unix_listener() : std::move(bound);
 }
@@ -68,17 +66,17 @@ unix_stream unix_listener::accept(address& peer, std::error_code& ec) {
 }
 
 void unix_listener::close() {
-  remove_file();
+  path_.remove();
   listener::close();
 }
 
 void unix_listener::close(std::error_code& ec) noexcept {
-  remove_file();
+  path_.remove();
   listener::close(ec);
 }
 
 int unix_listener::release() noexcept {
-  file_ = {};
+  path_ = {};
   return listener::release();
 }
 
@@ -92,22 +90,6 @@ unix_listener unix_listener::adopt(int fd) {
 unix_listener unix_listener::adopt(int fd, std::error_code& ec) noexcept {
   prepare_adoption(fd, detail::is_unix_family, ec);
   return ec ? unix_listener() : unix_listener(fd);
-}
-
-void unix_listener::remember_file(const address& local) noexcept {
-  struct stat file;
-  const bool is_there = ::lstat(local.path().data(), &file) == 0;
-  if (is_there) file_ = {local, file.st_dev, file.st_ino, ::getpid()};
-}
-
-/// Before the descriptor is closed: nobody should find a path at which nobody listens.
-void unix_listener::remove_file() noexcept {
-  const bound_file mine = std::exchange(file_, {});
-  if (mine.where.path().empty() || mine.owner != ::getpid()) return;
-  const char* const path = mine.where.path().data();  // unix_path() puts a NUL behind it
-  struct stat now;
-  const bool is_there = ::lstat(path, &now) == 0;
-  if (is_there && now.st_dev == mine.device && now.st_ino == mine.inode) ::unlink(path);
 }
 
 }  // namespace coir::net

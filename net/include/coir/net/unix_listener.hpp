@@ -1,10 +1,9 @@
 /// Accepting connections from processes of the same machine.
 #pragma once
 
+#include <coir/net/detail/bound_path.hpp>
 #include <coir/net/listener.hpp>
 #include <coir/net/unix_stream.hpp>
-
-#include <sys/stat.h>
 
 namespace coir::net {
 
@@ -58,19 +57,9 @@ class COIR_API unix_listener : public listener {
   static unix_listener adopt(int fd, std::error_code& ec) noexcept;
 
  private:
-  /// The file to remove, and how to know it again.
-  struct bound_file {
-    address where;  ///< empty: nothing to remove
-    dev_t device = 0;
-    ino_t inode = 0;
-    pid_t owner = 0;
-  };
-
   explicit unix_listener(int fd) noexcept : listener(fd) {}
-  void remember_file(const address& local) noexcept;
-  void remove_file() noexcept;
 
-  bound_file file_;
+  detail::bound_path path_;  ///< to be removed before the descriptor is closed
 };
 
 }  // namespace coir::net
