@@ -1,6 +1,7 @@
 // The HTTP client against servers that are not ours: python's, and nginx behind unix sockets.
 #include "tests/net/http_client_support.hpp"
 #include "tests/net/tls_support.hpp"
+#include "tests/support/program.hpp"
 
 #include <filesystem>
 #include <fstream>
@@ -8,51 +9,10 @@
 #include <string>
 #include <vector>
 
-#include <fcntl.h>
-#include <spawn.h>
-#include <sys/wait.h>
-
 namespace coir::net::test {
 namespace {
 
-/// A program in a process of its own; its standard output is a pipe.
-class child {
- public:
-  explicit child(std::vector<std::string> words) {
-    int ends[2];
-    EXPECT_EQ(0, pipe2(ends, O_CLOEXEC));
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
-    std::vector<char*> pointers;
-    for (std::string& each : words) pointers.push_back(each.data());
-    pointers.push_back(nullptr);
-    EXPECT_EQ(0, posix_spawn(&pid_, pointers[0], &actions, nullptr, pointers.data(), environ));
-    posix_spawn_file_actions_destroy(&actions);
-    ::close(ends[1]);
-    output_ = ends[0];
-  }
-  ~child() {
-    if (pid_ > 0) {
-      kill(pid_, SIGKILL);
-      waitpid(pid_, nullptr, 0);
-    }
-    ::close(output_);
-  }
-  child(const child&) = delete;
-  child& operator=(const child&) = delete;
-
-  /// What it prints, up to the end of a line.
-  std::string line() {
-    std::string text;
-    for (char c = 0; ::read(output_, &c, 1) == 1 && c != '\n';) text += c;
-    return text;
-  }
-
- private:
-  pid_t pid_ = -1;
-  int output_ = -1;
-};
+using coir::test::program;
 
 constexpr const char* python_script = R"(
 import http.server
@@ -95,7 +55,7 @@ server.serve_forever()
 )";
 
 TEST(http_client_and_python, exchange_requests_of_all_kinds) {
-  child python({COIR_TEST_PYTHON, "-c", python_script});
+  program python({COIR_TEST_PYTHON, "-c", python_script});
   const std::string base = "http://127.0.0.1:" + python.line();
   http_client client;
   EXPECT_EQ("GET /a?b ", client.get(base + "/a?b").body);
@@ -112,7 +72,7 @@ TEST(http_client_and_python, exchange_requests_of_all_kinds) {
 }
 
 TEST(http_client_and_python, serve_fifty_fibers_over_five_connections) {
-  child python({COIR_TEST_PYTHON, "-c", python_script});
+  program python({COIR_TEST_PYTHON, "-c", python_script});
   const std::string base = "http://127.0.0.1:" + python.line();
   http_client::options how;
   how.connections_per_host_max = 5;
@@ -141,7 +101,7 @@ class nginx {
     std::ofstream(place_ / "error.log");
     std::ofstream(place_ / "certificate") << coir::test::local_server().certificate_pem;
     std::ofstream(place_ / "key") << coir::test::local_server().key_pem;
-    process_ = std::make_unique<child>(
+    process_ = std::make_unique<program>(
         std::vector<std::string>{COIR_TEST_NGINX, "-p", place_ / "", "-c", place_ / "conf"});
     how_.connect = [this](const url& where, time_limit limit, std::error_code& ec) {
       return connect(where, limit, ec);
@@ -231,7 +191,7 @@ class nginx {
   const tls_context tls_ = tls_context::client(client_options());
   int connections_ = 0;
   int resumed_ = 0;
-  std::unique_ptr<child> process_;
+  std::unique_ptr<program> process_;
 };
 
 class http_client_and_nginx : public testing::Test {

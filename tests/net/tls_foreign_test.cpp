@@ -1,92 +1,15 @@
 // TLS against programs that are not ours: `openssl s_server` and `s_client`, and python3's ssl
 // module, in processes of their own.
 #include "tests/net/tls_support.hpp"
+#include "tests/support/program.hpp"
 
 #include <array>
 #include <fstream>
 
-#include <fcntl.h>
-#include <poll.h>
-#include <spawn.h>
-#include <sys/ioctl.h>
-#include <sys/wait.h>
-#include <csignal>
-
 namespace coir::net::test {
 namespace {
 
-/// A program whose input and output are pipes of ours; ended with this object.
-class program {
- public:
-  explicit program(std::vector<std::string> words) {
-    int in[2];
-    int out[2];
-    EXPECT_EQ(0, pipe2(in, O_CLOEXEC));
-    EXPECT_EQ(0, pipe2(out, O_CLOEXEC));
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, in[0], STDIN_FILENO);
-    posix_spawn_file_actions_adddup2(&actions, out[1], STDOUT_FILENO);
-    posix_spawn_file_actions_adddup2(&actions, out[1], STDERR_FILENO);
-    std::vector<char*> arguments;
-    for (std::string& word : words) arguments.push_back(word.data());
-    arguments.push_back(nullptr);
-    EXPECT_EQ(0, posix_spawn(&pid_, arguments[0], &actions, nullptr, arguments.data(), environ));
-    posix_spawn_file_actions_destroy(&actions);
-    ::close(in[0]);
-    ::close(out[1]);
-    input_ = in[1];
-    output_ = out[0];
-  }
-  ~program() {
-    end();
-    exit_status();
-    ::close(input_);
-    ::close(output_);
-  }
-  program(const program&) = delete;
-  program& operator=(const program&) = delete;
-
-  /// What it says up to and with `end`, or up to its own end. Off the worker, so that fibers go on.
-  std::string said_up_to(const std::string& end) {
-    return offload([this, end] {
-      pollfd wait{output_, POLLIN, 0};
-      std::array<char, 65536> block;
-      std::size_t found;
-      while ((found = said_.find(end)) == said_.npos && ::poll(&wait, 1, 20'000) == 1) {
-        const ssize_t size = ::read(output_, block.data(), block.size());
-        if (size <= 0) break;
-        said_.append(block.data(), static_cast<std::size_t>(size));
-      }
-      const std::string rest = found == said_.npos ? "" : said_.substr(found + end.size());
-      said_.resize(said_.size() - rest.size());
-      return std::exchange(said_, rest);
-    });
-  }
-  /// Gives it `text` to read, once it has read what it was given before.
-  void tell(const std::string& text) {
-    int unread = 1;
-    for (const stopwatch since; unread > 0 && since.elapsed() < patience;) {
-      ASSERT_EQ(0, ::ioctl(input_, FIONREAD, &unread));
-      if (unread > 0) this_fiber::sleep_for(1ms);
-    }
-    EXPECT_EQ(::write(input_, text.data(), text.size()), static_cast<ssize_t>(text.size()));
-  }
-  void end() { kill(pid_, SIGKILL); }
-  int exit_status() {
-    if (!is_over_) offload([this] { waitpid(pid_, &status_, 0); });
-    is_over_ = true;
-    return status_;
-  }
-
- private:
-  pid_t pid_ = -1;
-  int input_ = -1;
-  int output_ = -1;
-  int status_ = -1;
-  std::string said_;  ///< and not yet asked for
-  bool is_over_ = false;
-};
+using coir::test::program;
 
 /// The certificates of this test as files.
 class certificate_files : public testing::Test {
@@ -127,7 +50,7 @@ struct s_server {
   std::string port;
 
   s_server(const scratch_directory& folder, std::vector<std::string> more)
-      : process(words(folder, more)) {
+      : process(words(folder, more), program::errors::to_its_output) {
     process.said_up_to("ACCEPT ");
     const std::string address = process.said_up_to("\n");
     port = address.substr(address.rfind(':') + 1);
@@ -230,7 +153,8 @@ TEST_F(openssl_client, is_served_and_resumes_its_session) {
       program client({COIR_TEST_OPENSSL, "s_client", "-connect", "127.0.0.1:" + port, "-servername",
                       "localhost", "-CAfile", folder / "ca.pem", "-verify_hostname", "localhost",
                       "-verify_return_error", "-alpn", "coir", version, "-ign_eof",
-                      is_second ? "-sess_in" : "-sess_out", session});
+                      is_second ? "-sess_in" : "-sess_out", session},
+                     program::errors::to_its_output);
       client.tell("hello from s_client\n");
       const std::string said = client.said_up_to("hello from s_client\n");
       EXPECT_TRUE(said.ends_with("hello from s_client\n")) << said;
