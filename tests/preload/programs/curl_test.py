@@ -1,75 +1,15 @@
 #!/usr/bin/env python3
-"""curl that fetches many pages at once from a web server of Python's that runs natively."""
+"""curl that fetches many pages at once from a web server that runs natively."""
 
-import hashlib
-import http.server
 import os
 import pathlib
-import threading
 import time
 
 import harness
 from harness import PATIENCE, await_true, check, free_port
+from web_server import Handler, page, with_server
 
 AT_ONCE = 50
-
-
-def page(number):
-    return hashlib.sha256(b"%d" % number).hexdigest().encode() * (number * 10 + 1)
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    gate = threading.Event()
-    waiting = set()
-
-    def do_GET(self):
-        kind, _, number = self.path[1:].partition("/")
-        if kind == "gate":
-            self.waiting.add(number)
-            self.gate.wait(PATIENCE)
-        if kind == "slow":
-            self.gate.wait(PATIENCE)
-        status = 200 if kind in ("page", "gate") else 404
-        body = page(int(number)) if status == 200 else b"nothing here"
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def do_PUT(self):
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self.send_response(204)
-        self.end_headers()
-
-    def log_message(self, *_):
-        pass
-
-
-class Server(http.server.ThreadingHTTPServer):
-    request_queue_size = 256
-    daemon_threads = True
-
-    def handle_error(self, *_):
-        """A client that went away; what came to it is checked where it runs."""
-
-
-def with_server(test):
-    """The test with a server in this process, which runs without the hooks."""
-    def wrapped(run):
-        harness.need("curl")
-        Handler.gate = threading.Event()
-        Handler.waiting = set()
-        with Server(("127.0.0.1", 0), Handler) as server:
-            thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-            thread.start()
-            try:
-                test(run, server.server_address[1])
-            finally:
-                Handler.gate.set()
-                server.shutdown()
-    wrapped.__name__, wrapped.__doc__ = test.__name__, test.__doc__
-    return wrapped
 
 
 def check_files(run, names):
@@ -79,9 +19,10 @@ def check_files(run, names):
         os.unlink(pathlib.Path(run.folder, name))
 
 
-@with_server
+@with_server()
 def curl_parallel(run, port):
     """curl -Z fetches a hundred pages, fifty at once, and each comes as it is."""
+    harness.need("curl")
     curl = run.start("curl", "-sS", "-f", "-Z", "--parallel-max", AT_ONCE, "--parallel-immediate",
                      "--noproxy", "*", "-m", PATIENCE, "-o", "gate-#1",
                      f"http://127.0.0.1:{port}/gate/[1-{AT_ONCE}]", "-o", "page-#1",
@@ -96,9 +37,10 @@ def curl_parallel(run, port):
         check_files(run, {number: f"{kind}-{number}" for number in range(1, AT_ONCE + 1)})
 
 
-@with_server
+@with_server()
 def curl_resolver(run, port):
     """curl resolves a name in a thread for each of a hundred transfers at once."""
+    harness.need("curl")
     def fetch(host, *words):
         run.output("curl", "-sS", "-f", "-Z", "--parallel-max", 100, "--parallel-immediate", "-4",
                    "--noproxy", "*", "-m", PATIENCE, "-o", "page-#1", *words,
@@ -111,9 +53,10 @@ def curl_resolver(run, port):
     fetch("name", "--connect-to", f"name:{port}:127.1:{port}")
 
 
-@with_server
+@with_server()
 def curl_failures(run, port):
     """curl's exit status says what went wrong: a refusal, a timeout, a missing page or name."""
+    harness.need("curl")
     def status(expected, *words):
         return run.output("curl", "-sS", "--noproxy", "*", "-o", "nothing", *words, status=expected)
 

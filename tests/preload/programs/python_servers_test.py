@@ -2,7 +2,6 @@
 """Servers written in Python, with clients from another process that runs natively."""
 
 import hashlib
-import pathlib
 import signal
 import socket
 import ssl
@@ -10,6 +9,7 @@ import urllib.request
 
 import harness
 from harness import PATIENCE, check, connect, echoed, receive, together
+from web_server import make_certificate
 
 
 def stop(program, *patterns):
@@ -153,11 +153,7 @@ def asyncio_server(run):
 
 def ssl_server(run):
     """A TLS server in threads is what its certificate says, and echoes to 50 clients."""
-    harness.need("openssl")
-    certificate, key = (pathlib.Path(run.folder, name) for name in ("cert.pem", "key.pem"))
-    run.output("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-               "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=localhost",
-               "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate)
+    certificate, key = make_certificate(run)
     server = run.python("ssl_server.py", certificate, key)
     port = server.port()
     context = ssl.create_default_context(cafile=certificate)
