@@ -1,6 +1,7 @@
 /// A DNS server of the test's own, tests/net/name_server.py, which c-ares is told to ask.
 #pragma once
 
+#include "tests/net/support.hpp"
 #include "tests/support/program.hpp"
 
 #include <cstdlib>
