@@ -4,18 +4,19 @@
 // The first byte says how large the pieces are; with its bit 6 the request is a HEAD. What stands
 // behind a byte 1e is said over the next connection. Checked beside crashes: an answer is within
 // the bounds and as long as it says, the client is content with the memory that the bounds allow,
-// it sends no more requests than redirects lead to, and what it understands does not depend on the
-// pieces.
+// it sends no more requests than redirects lead to, what it understands does not depend on the
+// pieces, and a body in chunks is what the simplest reader of chunks finds, who forgives nothing.
 #include "net/http/text.hpp"
 #include "tests/fuzz/support.hpp"
 
 #include <coir/net/http_client.hpp>
 
-#include <algorithm>
+#include <charconv>
 #include <cstdint>
 #include <list>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace {
 
@@ -83,22 +84,84 @@ net::http_client::options bounds() {
   return how;
 }
 
-void check_answer(net::http_exchange& got, bool is_head, const std::string& body) {
+/// What stands behind the interim answers and the head of the final one.
+std::string_view behind_head(std::string_view sent) {
+  constexpr std::string_view head_end = "\r\n\r\n";
+  constexpr std::string_view version = "HTTP/1.1 ";
+  for (;;) {
+    const bool is_interim = sent.substr(version.size()).starts_with('1');
+    const std::size_t end = sent.find(head_end);
+    demand(end != sent.npos);
+    sent.remove_prefix(end + head_end.size());
+    if (!is_interim) return sent;
+  }
+}
+
+/// A body in chunks, taken apart in the most simple way; ends the program if it is not whole.
+std::string unchunked(std::string_view sent) {
+  std::string body;
+  for (;;) {
+    const std::size_t end = sent.find("\r\n");
+    demand(end != sent.npos && sent.find('\n') == end + 1);
+    std::size_t size = 0;
+    const auto [stop, error] = std::from_chars(sent.data(), sent.data() + end, size, 16);
+    demand(error == std::errc() && stop != sent.data());
+    if (size == 0) return body;
+    sent.remove_prefix(end + 2);
+    demand(sent.size() > size && sent.size() - size >= 2 && sent.substr(size, 2) == "\r\n");
+    body += sent.substr(0, size);
+    sent.remove_prefix(size + 2);
+  }
+}
+
+/// `said`: what the server said, when one connection and request were enough; else empty.
+void check_answer(net::http_exchange& got, bool is_head, const std::string& body,
+                  std::string_view said) {
   demand(got.status() >= 200 && got.status() <= 599);
   demand(got.version() == 10 || got.version() == 11);
   demand(body.size() <= body_bytes_max);
   const bool has_no_body = is_head || got.status() == 204 || got.status() == 304;
   demand(!has_no_body || body.empty());
   demand(!got.content_length() || *got.content_length() == body.size());
+  const bool is_chunked = !has_no_body && got.headers().contains("Transfer-Encoding");
+  if (is_chunked && !said.empty()) demand(unchunked(behind_head(said)) == body);
 }
 
+/// Servers that say what is cut at each byte 1e, one after the other.
+class servers {
+ public:
+  servers(std::string_view say, std::size_t piece) : left_(say), piece_(piece) {}
+
+  std::unique_ptr<net::stream> connect() {
+    said_.push_back(net::http::take_until(left_, '\x1e'));
+    return std::make_unique<shared_stream>(connections_.emplace_back(said_.back(), piece_));
+  }
+  std::size_t requests() const {
+    std::size_t all = 0;
+    for (const canned_stream& each : connections_) all += count(each.written(), " HTTP/1.1\r\n");
+    return all;
+  }
+  /// What the only server said that was asked, and that once.
+  std::string_view only_one_said() const {
+    return requests() == 1 ? said_.front() : std::string_view();
+  }
+  void expect_little_memory() const {
+    for (const canned_stream& each : connections_) demand(each.room_max() <= room_max);
+  }
+
+ private:
+  std::string_view left_;
+  const std::size_t piece_;
+  std::vector<std::string_view> said_;
+  std::list<canned_stream> connections_;
+};
+
 outcome ask(std::string_view sent, std::size_t piece, bool is_head) {
-  std::list<canned_stream> servers;
+  servers asked(sent, piece);
   net::http_client::options how = bounds();
   how.connect = [&](const net::url&, net::time_limit, std::error_code& ec) {
     ec.clear();
-    const std::string_view said = net::http::take_until(sent, '\x1e');
-    return std::make_unique<shared_stream>(servers.emplace_back(said, piece));
+    return asked.connect();
   };
   outcome ended;
   {
@@ -106,19 +169,16 @@ outcome ask(std::string_view sent, std::size_t piece, bool is_head) {
     std::error_code ec;
     net::http_exchange got =
         client.open({.method = is_head ? "HEAD" : "GET", .url = "http://h/p"}, ec);
+    std::string body;
+    if (!ec) body = got.read_body(ec);
     if (!ec) {
-      std::string body = got.read_body(ec);
-      if (!ec) {
-        check_answer(got, is_head, body);
-        ended = {true, got.status(), got.reason(), std::move(body)};
-        got.headers().append_to(ended.head);
-      }
+      check_answer(got, is_head, body, asked.only_one_said());
+      ended = {true, got.status(), got.reason(), std::move(body)};
+      got.headers().append_to(ended.head);
     }
   }
-  for (const canned_stream& each : servers) {
-    ended.requests += count(each.written(), " HTTP/1.1\r\n");
-    demand(each.room_max() <= room_max);
-  }
+  asked.expect_little_memory();
+  ended.requests = asked.requests();
   demand(ended.requests <= 2 * (redirects_max + 1));  // each may be sent once more
   return ended;
 }

@@ -1,4 +1,5 @@
-/// What the fuzz targets share: the check that ends a run, and a connection whose peer is the input.
+/// What the fuzz targets share: the check that ends a run, and a connection whose peer is the
+/// input.
 #pragma once
 
 #include <coir/net/stream.hpp>
