@@ -2,13 +2,12 @@
 // fail, it cleans up and returns, and the exception comes once control is in C++ again.
 #include <coir/timeout.hpp>
 
+#include "tests/hooks/curl_transfer.hpp"
 #include "tests/hooks/support.hpp"
 
-#include <memory>
 #include <string>
 
 #include <arpa/inet.h>
-#include <curl/curl.h>
 #include <netinet/in.h>
 
 namespace {
@@ -57,37 +56,6 @@ class http_server {
   std::string url_;
   int requests_ = 0;
   coir::fiber<> fiber_;
-};
-
-/// A transfer whose page is kept in a string.
-class transfer {
- public:
-  transfer() : curl_(curl_easy_init()) {
-    curl_easy_setopt(curl_.get(), CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(curl_.get(), CURLOPT_NOPROXY, "*");
-    curl_easy_setopt(curl_.get(), CURLOPT_WRITEDATA, &page_);
-    curl_easy_setopt(curl_.get(), CURLOPT_WRITEFUNCTION, &append);
-  }
-
-  CURLcode perform(const char* url) {
-    page_.clear();
-    curl_easy_setopt(curl_.get(), CURLOPT_URL, url);
-    return curl_easy_perform(curl_.get());
-  }
-  const std::string& page() const { return page_; }
-
- private:
-  struct clean_up {
-    void operator()(CURL* handle) const { curl_easy_cleanup(handle); }
-  };
-
-  static std::size_t append(char* data, std::size_t, std::size_t bytes, void* page) {
-    static_cast<std::string*>(page)->append(data, bytes);
-    return bytes;
-  }
-
-  std::unique_ptr<CURL, clean_up> curl_;
-  std::string page_;
 };
 
 TEST(TimeoutOverATransfer, EndsItAndIsThrownInCppAndTheHandleCanBeUsedAgain) {

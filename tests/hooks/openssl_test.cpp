@@ -1,15 +1,14 @@
 // A C library with state of its own per thread: OpenSSL over blocking sockets, whose reads and
 // writes park. What each connection does comes out right, and what OpenSSL keeps for the thread,
 // its queue of errors, goes with the fibers that park in such calls (docs/compatibility.md).
+#include "tests/hooks/openssl.hpp"
 #include "tests/hooks/support.hpp"
-#include "tests/support/certificates.hpp"
 
 #include <coir/group.hpp>
 #include <coir/hooks.hpp>
 
 #include <algorithm>
 #include <csignal>
-#include <memory>
 #include <string>
 #include <string_view>
 
@@ -17,36 +16,14 @@
 #include <unistd.h>
 
 #include <openssl/err.h>
-#include <openssl/ssl.h>
 
 namespace coir::testing {
 namespace {
-
-using coir::test::authority;
-using coir::test::credential;
-using coir::test::local_server;
-using coir::test::make_credential;
-
-using context_ptr = std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)>;
-using ssl_ptr = std::unique_ptr<SSL, decltype(&SSL_free)>;
 
 context_ptr server_context(const credential& who) {
   context_ptr made(SSL_CTX_new(TLS_server_method()), SSL_CTX_free);
   EXPECT_EQ(1, SSL_CTX_use_certificate(made.get(), who.certificate.get()));
   EXPECT_EQ(1, SSL_CTX_use_PrivateKey(made.get(), who.key.get()));
-  return made;
-}
-
-context_ptr client_context() {
-  context_ptr made(SSL_CTX_new(TLS_client_method()), SSL_CTX_free);
-  SSL_CTX_set_verify(made.get(), SSL_VERIFY_PEER, nullptr);
-  X509_STORE_add_cert(SSL_CTX_get_cert_store(made.get()), authority().certificate.get());
-  return made;
-}
-
-ssl_ptr over(SSL_CTX* context, int fd) {
-  ssl_ptr made(SSL_new(context), SSL_free);
-  SSL_set_fd(made.get(), fd);
   return made;
 }
 

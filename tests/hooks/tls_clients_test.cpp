@@ -1,34 +1,27 @@
 // TLS clients of C, libcurl and OpenSSL itself, in the fibers of one kernel thread, against a web
 // server of Python's in a process of its own.
+#include "tests/hooks/curl_transfer.hpp"
+#include "tests/hooks/openssl.hpp"
 #include "tests/hooks/support.hpp"
-#include "tests/support/certificates.hpp"
 #include "tests/support/program.hpp"
 
 #include <coir/group.hpp>
 #include <coir/hooks.hpp>
 #include <coir/timeout.hpp>
 
-#include <algorithm>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
-#include <memory>
 #include <string>
 #include <string_view>
 
 #include <arpa/inet.h>
-#include <curl/curl.h>
 #include <netinet/in.h>
-#include <openssl/err.h>
-#include <openssl/ssl.h>
 #include <sys/stat.h>
 
 namespace coir::testing {
 namespace {
 
-using coir::test::authority;
-using coir::test::credential;
-using coir::test::make_credential;
 using coir::test::program;
 
 /// /gate/COUNT/NUMBER is answered once COUNT of its kind have come, /slow never.
@@ -112,43 +105,6 @@ long kernel_threads() {
   return static_cast<long>(tasks.st_nlink) - 2;
 }
 
-/// A transfer of libcurl's whose page is kept in a string.
-class transfer {
- public:
-  explicit transfer(const std::string& ca_file) : curl_(curl_easy_init()) {
-    curl_easy_setopt(curl_.get(), CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(curl_.get(), CURLOPT_NOPROXY, "*");
-    curl_easy_setopt(curl_.get(), CURLOPT_CAINFO, ca_file.c_str());
-    curl_easy_setopt(curl_.get(), CURLOPT_WRITEDATA, &page_);
-    curl_easy_setopt(curl_.get(), CURLOPT_WRITEFUNCTION, &append);
-  }
-
-  CURLcode perform(const std::string& url) {
-    page_.clear();
-    curl_easy_setopt(curl_.get(), CURLOPT_URL, url.c_str());
-    return curl_easy_perform(curl_.get());
-  }
-  const std::string& page() const { return page_; }
-  long status() const {
-    long status = 0;
-    curl_easy_getinfo(curl_.get(), CURLINFO_RESPONSE_CODE, &status);
-    return status;
-  }
-
- private:
-  struct clean_up {
-    void operator()(CURL* handle) const { curl_easy_cleanup(handle); }
-  };
-
-  static std::size_t append(char* data, std::size_t, std::size_t bytes, void* page) {
-    static_cast<std::string*>(page)->append(data, bytes);
-    return bytes;
-  }
-
-  std::unique_ptr<CURL, clean_up> curl_;
-  std::string page_;
-};
-
 TEST_F(tls_clients, fifty_transfers_of_libcurl_are_under_way_at_once_on_one_kernel_thread) {
   ASSERT_EQ(CURLE_OK, curl_global_init(CURL_GLOBAL_DEFAULT));
   constexpr int count = 50;
@@ -216,9 +172,6 @@ TEST_F(tls_clients, transfers_of_libcurl_that_distrust_the_server_fail_beside_th
   EXPECT_EQ(right, 2 * pairs);
 }
 
-using context_ptr = std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)>;
-using ssl_ptr = std::unique_ptr<SSL, decltype(&SSL_free)>;
-
 /// One page by OpenSSL's own calls over a blocking socket; empty when one of them fails.
 std::string fetch_by_openssl(SSL_CTX* context, const std::string& port, const std::string& path) {
   const descriptor socket(::socket(AF_INET, SOCK_STREAM, 0));
@@ -227,8 +180,7 @@ std::string fetch_by_openssl(SSL_CTX* context, const std::string& port, const st
   to.sin_port = htons(static_cast<std::uint16_t>(std::stoi(port)));
   to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   if (::connect(socket.fd, reinterpret_cast<sockaddr*>(&to), sizeof to) != 0) return {};
-  const ssl_ptr ssl(SSL_new(context), SSL_free);
-  SSL_set_fd(ssl.get(), socket.fd);
+  const ssl_ptr ssl = over(context, socket.fd);
   SSL_set1_host(ssl.get(), "localhost");
   if (SSL_connect(ssl.get()) != 1) return {};
   const std::string request = "GET " + path + " HTTP/1.0\r\n\r\n";
@@ -242,9 +194,7 @@ std::string fetch_by_openssl(SSL_CTX* context, const std::string& port, const st
 }
 
 TEST_F(tls_clients, twenty_blocking_clients_of_openssl_are_at_the_gate_at_once) {
-  const context_ptr context(SSL_CTX_new(TLS_client_method()), SSL_CTX_free);
-  SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, nullptr);
-  ASSERT_EQ(1, SSL_CTX_load_verify_file(context.get(), ca_file.c_str()));
+  const context_ptr context = client_context();
   constexpr int count = 20;
   const long threads_before = kernel_threads();
   const bystander other;
