@@ -432,5 +432,27 @@ TEST(tcp_listener, moving_hands_the_socket_over) {
   EXPECT_TRUE(moved.accept().is_open());
 }
 
+TEST(tcp_select, sees_what_a_stream_has_to_read_between_waits_of_its_own) {
+  auto c = tcp_connection();
+  c.far.expires_after(patience);
+  channel<int> others;
+  char byte = 0;
+  for (int i = 0; i < 3; ++i) {
+    auto reading = spawn([&] { return c.far.read_some({&byte, 1}); });
+    this_fiber::yield();
+    c.near.write_all("x");
+    EXPECT_EQ(1u, reading.get());
+    auto selecting = spawn([&] {
+      return select(on_recv(others), on_readable(c.far.native_handle()), after(patience));
+    });
+    this_fiber::yield();
+    EXPECT_FALSE(selecting.ready());
+    c.near.write_all("y");
+    EXPECT_EQ(1u, selecting.get());
+    EXPECT_EQ(1u, c.far.read_some({&byte, 1}));
+    EXPECT_EQ('y', byte);
+  }
+}
+
 }  // namespace
 }  // namespace coir::net::test
