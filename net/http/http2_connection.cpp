@@ -139,6 +139,7 @@ struct http2_connection::callbacks {
     if (!to) return 0;
     to->end();
     if (c.arriving_.get() == to) c.arriving_.reset();
+    std::erase_if(c.waiting_, [to](const auto& each) { return each.get() == to; });
     return 0;
   }
 
@@ -298,6 +299,7 @@ void http2_connection::terminate(std::uint32_t why) noexcept {
 
 /// Lets what handlers still do with their streams fail.
 void http2_connection::end_exchanges() noexcept {
+  waiting_.clear();
   for (http2_exchange* each : line_.exchanges) each->end();
 }
 
@@ -307,23 +309,30 @@ void http2_connection::begin_request(std::int32_t stream) {
   arriving_ = std::make_unique<http2_exchange>(line_, stream, peer_, with_);
 }
 
-/// Hands the request that has come to a fiber; refuses it when there are too many of those.
+/// The request that has come gets a fiber, or waits for one.
 void http2_connection::begin_answer(bool has_body) {
   head_since_ = 0;
   if (!arriving_) return;
-  const std::int32_t stream = arriving_->stream_id();
-  if (line_.exchanges.size() >= with_.options.http2_streams_max) {
-    nghttp2_submit_rst_stream(line_.session, NGHTTP2_FLAG_NONE, stream, NGHTTP2_REFUSED_STREAM);
-    arriving_.reset();
-    return;
-  }
   arriving_->end_head(has_body);
-  line_.exchanges.push_back(arriving_.get());
-  try {
-    handlers_.spawn({.name = "http2 stream", .stack_bytes = with_.stack_bytes},
-                    [exchange = std::move(arriving_)] { exchange->run(); });
-  } catch (
-      const std::exception&) {  // the exchange has gone with the function, and reset its stream
+  waiting_.push_back(std::move(arriving_));
+  start_waiting();
+}
+
+/// Starts handlers for those that wait, while there are not too many.
+void http2_connection::start_waiting() {
+  while (!waiting_.empty() && line_.exchanges.size() < with_.options.http2_streams_max) {
+    std::unique_ptr<http2_exchange> next = std::move(waiting_.front());
+    waiting_.pop_front();
+    line_.exchanges.push_back(next.get());
+    try {
+      handlers_.spawn({.name = "http2 stream", .stack_bytes = with_.stack_bytes},
+                      [this, exchange = std::move(next)]() mutable {
+                        exchange->run();
+                        exchange.reset();
+                        start_waiting();
+                      });
+    } catch (const std::exception&) {  // the exchange has gone with the function: a reset stream
+    }
   }
 }
 

@@ -13,9 +13,11 @@
 ///     handler that does not read stops its own stream only. What a connection may keep so is 64
 ///     KiB for each of http2_streams_max streams.
 ///  4. A handler outlives its stream when the client resets it, so handlers are counted and not
-///     streams: there are never more than http2_streams_max. Resets, of both sides, and frames that
-///     do nothing are allowed so often; a client that exceeds it is sent away. nghttp2 bounds the
-///     rest: acknowledgements that the client does not read, settings, CONTINUATION frames.
+///     streams: there are never more than http2_streams_max, and requests wait until one has ended
+///     (the client may learn of an answer before its handler has gone on). Resets, of both sides,
+///     and frames that do nothing are allowed so often; a client that exceeds it is sent away.
+///     nghttp2 bounds the rest: acknowledgements that the client does not read, settings,
+///     CONTINUATION frames.
 ///  5. With streams open the connection waits as long as they do, which is bounded by their own
 ///     time-outs. Without any, nothing but a request prolongs its idle time.
 ///  6. A stop is told to the client by GOAWAY, which names the last request that will be answered;
@@ -36,6 +38,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -81,6 +84,7 @@ class http2_connection final : public served_connection {
 
   void begin_request(std::int32_t stream);
   void begin_answer(bool has_body);
+  void start_waiting();
   void note_frame(std::uint8_t type, std::uint8_t flags, std::size_t length) noexcept;
   void note_reset() noexcept;
   http2_exchange* exchange_of(std::int32_t stream) const noexcept;
@@ -93,7 +97,8 @@ class http2_connection final : public served_connection {
   const service with_;
   http2_line line_;
   std::unique_ptr<char[]> received_;
-  std::unique_ptr<http2_exchange> arriving_;  ///< its head is not complete
+  std::unique_ptr<http2_exchange> arriving_;             ///< its head is not complete
+  std::deque<std::unique_ptr<http2_exchange>> waiting_;  ///< for the end of a handler
   coir::detail::deadline head_since_ = 0;  ///< a head, or the client's first, is under way; 0: no
   allowance resets_;
   allowance idle_frames_;
