@@ -59,7 +59,7 @@ int block(pollfd* fds, nfds_t count, deadline until) noexcept {
 
 /// A loop that waits although its fibers have something to do is sent back to run_once().
 int block_in_foreign_loop(pollfd& own, pollfd* fds, nfds_t count, deadline until) noexcept {
-  if (worker::current_or_null()->sleeps_in_foreign_loop()) return block(fds, count, until);
+  if (worker::current_or_null()->is_in_foreign_loop()) return block(fds, count, until);
   own.revents = POLLIN;
   return 1;
 }
@@ -100,7 +100,7 @@ int poll(pollfd* fds, nfds_t count, deadline until) noexcept {
 
 int epoll_wait(int epoll_fd, epoll_event* events, int capacity, deadline until) noexcept {
   const worker* const w = worker::current_or_null();
-  if (w && w->sleeps_in_foreign_loop() && until != 0) {  // it watches the worker's descriptor
+  if (w && w->is_in_foreign_loop() && until != 0) {  // it watches the worker's descriptor
     pollfd one{epoll_fd, POLLIN, 0};
     block(&one, 1, until);
     until = 0;

@@ -174,8 +174,9 @@ class worker final : public thread_slots, public worker_door {
   /// ready, or those that always are have had a few turns. Returns how long that loop may wait for
   /// io().pollable_fd(), in ns; -1: without limit. A worker without seat and replay only.
   std::int64_t run_once() noexcept;
-  /// True from the end of a run_once() until its fibers have the thread again.
-  bool sleeps_in_foreign_loop() const noexcept { return sleeps_in_foreign_loop_; }
+  /// True while the caller is a foreign loop: from the end of a run_once() until fibers have the
+  /// thread again.
+  bool is_in_foreign_loop() const noexcept { return sleeps_in_foreign_loop_ && running == &main_; }
 
   /// True when others have asked for something that it has not done yet. The worker's thread only.
   bool has_arrivals() const noexcept { return !inbox_.empty(); }
@@ -255,7 +256,7 @@ class worker final : public thread_slots, public worker_door {
   alignas(64) fiber_list run_queue_;          // away from the inbox
   std::int64_t next_turn_ = events_per_turn;  ///< after so many switches; those kept count, too
   std::uint32_t now_ms_ = 0;                  ///< of the last turn; wraps after 49 days
-  bool was_idle_ = false;  ///< has waited for long without finding anything to do
+  bool was_idle_ = false;                ///< has waited for long without finding anything to do
   bool sleeps_in_foreign_loop_ = false;  ///< from a run_once() to the next turn
   timer_wheel timers_;
   crew_seat* seat_ = nullptr;

@@ -101,6 +101,20 @@ TEST_P(ForeignLoop, IsWokenByAnotherThread) {
   other.join();
 }
 
+TEST(ForeignLoopHandler, MayWaitForFibersThatPoll) {
+  pipe_pair pipe;
+  EXPECT_EQ(std::chrono::nanoseconds::max(), coir::run_once());
+  auto waiting = coir::spawn([&] {
+    const descriptor epoll{::epoll_create1(EPOLL_CLOEXEC)};
+    epoll_event event{EPOLLIN, {}};
+    EXPECT_EQ(0, ::epoll_ctl(epoll.fd, EPOLL_CTL_ADD, pipe[0], &event));
+    return ::epoll_wait(epoll.fd, &event, 1, 10'000);
+  });
+  auto writing = coir::spawn([&] { return ::write(pipe[1], "x", 1); });
+  EXPECT_EQ(1, waiting.get());
+  EXPECT_EQ(1, writing.get());
+}
+
 TEST(ForeignLoopHandler, MayWaitAndSendsItsLoopBackToTheFibers) {
   EXPECT_EQ(std::chrono::nanoseconds::max(), coir::run_once());
   coir::sleep(milliseconds(1));  // a handler's wait: the worker does not sleep any more
